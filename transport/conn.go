@@ -1,0 +1,641 @@
+package transport
+
+import (
+	"crypto/rand"
+	"errors"
+	"io"
+	mathrand "math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+// Handler gets what happens on one connection. Its methods are called one at a
+// time, OnClose last and exactly once; nothing is called after it. They run on
+// the goroutine that reads the connection, so they must not block, and must
+// not panic: hand work over and return.
+type Handler interface {
+	// OnMessage gets a message. payload is valid, and may be written to, until
+	// OnMessage returns.
+	OnMessage(c *Conn, op Op, payload []byte)
+
+	// OnReadDone is called after the messages of one read from the socket, if
+	// there were any: the moment to begin work on them together.
+	OnReadDone(c *Conn)
+
+	// OnClose says that the connection is over. err is never nil.
+	OnClose(c *Conn, err *CloseError)
+}
+
+// Conn is one WebSocket connection, of a Server or from Dial. Its methods may
+// be called from any goroutine and never wait for the peer: what is sent is
+// queued, within the bounds of Options, and written by the driver. What one
+// goroutine sends arrives in that order.
+//
+// A Conn keeps its socket and its buffers only while it is open; an idle one
+// holds no buffer.
+type Conn struct {
+	sh  *shared
+	drv driver
+	nc  net.Conn
+	h   Handler
+
+	// Touched by the reading goroutine only.
+	in        *inbound
+	ctlSecond uint32
+	ctlCount  uint32
+	deaf      bool // no more input is looked at
+
+	client bool
+	fin    bool // guarded by mu: the driver was told to end the write side
+	eof    bool // guarded by mu: the read side has ended
+	jitter int8 // of the ping interval, in 1/1280
+	slot   int32
+
+	closing    atomic.Bool // our close frame is queued, or there will be none: sends fail
+	lastRead   atomic.Int64
+	frameSince atomic.Int64 // when the frame being received began; 0 if none is
+	due        atomic.Int64
+
+	mu         sync.Mutex
+	q          *outq
+	cause      *CloseError
+	unpaused   chan struct{} // where the reader waits while paused
+	writeSince int64
+	pingSince  int64
+	closeSince int64
+	overSince  int64
+	flushing   bool // somebody writes
+	paused     bool
+	cut        bool // the socket is closed, or is about to be
+
+	prev, next *Conn   // in the wheel's slot
+	srv        *Server // whose limits it counts against; nil for the client side
+	proto      string
+}
+
+// shared is what the connections of one Server or Dialer have in common.
+type shared struct {
+	opts  Options
+	wheel *wheel
+	stats counters
+}
+
+func newShared(o *Options) *shared {
+	sh := &shared{opts: o.withDefaults()}
+	p := &sh.opts
+	tick := min(p.FrameTimeout, p.WriteTimeout, p.CloseTimeout, p.PingInterval, p.PongTimeout) / 16
+	sh.wheel = newWheel(max(min(tick, 250*time.Millisecond), time.Millisecond))
+	return sh
+}
+
+// ticks converts a span to ticks of the wheel, rounding up.
+func (sh *shared) ticks(d time.Duration) int64 {
+	return int64((d + sh.wheel.tick - 1) / sh.wheel.tick)
+}
+
+func (sh *shared) ticksPerSecond() int64 { return max(1, int64(time.Second/sh.wheel.tick)) }
+
+// lingerTimeout is how long the peer has to close its side of the socket after
+// the close handshake. Closing earlier, with input unread, could make the
+// kernel discard our close frame.
+const lingerTimeout = time.Second
+
+func newConn(sh *shared, drv driver, nc net.Conn, client bool, proto string) *Conn {
+	return &Conn{
+		sh: sh, drv: drv, nc: nc, client: client, proto: proto,
+		slot: slotNone, jitter: int8(mathrand.IntN(256) - 128),
+	}
+}
+
+// start hands the connection to its driver. rest are bytes that came with the
+// handshake.
+func (c *Conn) start(h Handler, rest []byte) {
+	c.h = h
+	sh := c.sh
+	sh.stats.opened.Add(1)
+	sh.wheel.add(c, 0)
+	c.lastRead.Store(sh.wheel.now())
+	c.drv.start(c, rest)
+}
+
+// Subprotocol returns what the handshake agreed on, or "".
+func (c *Conn) Subprotocol() string { return c.proto }
+
+// RemoteAddr returns the peer's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// SendText queues a text message and has it written. It fails with ErrClosed,
+// ErrSlowConsumer, ErrTooLarge or ErrInvalidUTF8.
+func (c *Conn) SendText(text string) error {
+	if !utf8.ValidString(text) {
+		return ErrInvalidUTF8
+	}
+	return enqueue(c, ws.OpText, text, true)
+}
+
+// Send queues a copy of payload as a message and has it written. It fails as
+// SendText does.
+func (c *Conn) Send(op Op, payload []byte) error {
+	if op == Text && !utf8.Valid(payload) {
+		return ErrInvalidUTF8
+	}
+	return enqueue(c, ws.OpCode(op), payload, true)
+}
+
+// Queue is Send without the writing: the message leaves with the next Send or
+// Flush. Several messages queued together leave in one write.
+func (c *Conn) Queue(op Op, payload []byte) error {
+	if op == Text && !utf8.Valid(payload) {
+		return ErrInvalidUTF8
+	}
+	return enqueue(c, ws.OpCode(op), payload, false)
+}
+
+// QueueFrame is Queue for a message that was framed once for many
+// connections. Nothing is copied, except by the client side, which masks.
+func (c *Conn) QueueFrame(f *Frame) error {
+	if c.client {
+		return enqueue(c, ws.OpCode(f.op), f.b[f.at:], false)
+	}
+	c.mu.Lock()
+	q, err := c.admit(len(f.b))
+	if err != nil {
+		c.mu.Unlock()
+		return c.refused(err)
+	}
+	q.in = append(q.in, segment{b: f.b, frames: 1})
+	c.mu.Unlock()
+	return nil
+}
+
+// SendFrame is QueueFrame and Flush.
+func (c *Conn) SendFrame(f *Frame) error {
+	if err := c.QueueFrame(f); err != nil {
+		return err
+	}
+	c.Flush()
+	return nil
+}
+
+// enqueue appends a frame to the queue.
+func enqueue[T string | []byte](c *Conn, op ws.OpCode, payload T, flush bool) error {
+	size := headerSize(len(payload), c.client)
+	c.mu.Lock()
+	q, err := c.admit(size + len(payload))
+	if err != nil {
+		c.mu.Unlock()
+		return c.refused(err)
+	}
+	s := q.room(size + len(payload))
+	s.b = appendFrame(s.b, op, payload, c.client)
+	s.frames++
+	wake := flush && c.beginFlush()
+	c.mu.Unlock()
+	if wake {
+		c.wake()
+	}
+	return nil
+}
+
+// appendFrame appends a frame, masked with fresh random bytes if it is a
+// client's (RFC 6455, section 5.3).
+func appendFrame[T string | []byte](dst []byte, op ws.OpCode, payload T, masked bool) []byte {
+	var mask [4]byte
+	if masked {
+		rand.Read(mask[:]) //nolint:errcheck // crypto/rand.Read never fails
+	}
+	dst = appendHeader(dst, op, len(payload), masked, mask)
+	at := len(dst)
+	dst = append(dst, payload...)
+	if masked {
+		ws.Cipher(dst[at:], mask, 0)
+	}
+	return dst
+}
+
+func (c *Conn) appendControl(dst []byte, op ws.OpCode, payload []byte) []byte {
+	return appendFrame(dst, op, payload, c.client)
+}
+
+// refused returns the error of admit, after the caller has released mu.
+func (c *Conn) refused(err error) error {
+	if err == ErrSlowConsumer { //nolint:errorlint // admit returns the bare sentinel
+		c.Flush() // the close frame that admit has queued
+	}
+	return err
+}
+
+// admit counts a frame of size bytes into the queue, or says why it cannot be
+// taken; the caller passes the error through refused. mu is held.
+func (c *Conn) admit(size int) (*outq, error) {
+	sh := c.sh
+	if c.closing.Load() {
+		sh.stats.dropClosed.Add(1)
+		return nil, ErrClosed
+	}
+	if size > sh.opts.MaxQueueBytes {
+		sh.stats.dropTooLarge.Add(1)
+		return nil, ErrTooLarge
+	}
+	q := c.q
+	if q == nil {
+		q = outqPool.Get().(*outq)
+		c.q = q
+	}
+	if q.bytes+size > sh.opts.MaxQueueBytes || q.frames >= sh.opts.MaxQueueFrames {
+		sh.stats.dropSlow.Add(1)
+		sh.stats.slowConsumers.Add(1)
+		// What the peer has not been sent yet would only keep its memory.
+		frames, _ := q.drop()
+		sh.stats.dropSlow.Add(uint64(frames))
+		c.queueClose(&CloseError{Code: CloseSlowConsumer, Reason: "slow_consumer", Err: ErrSlowConsumer})
+		return nil, ErrSlowConsumer
+	}
+	q.bytes += size
+	q.frames++
+	return q, nil
+}
+
+// Flush has everything written that is queued.
+func (c *Conn) Flush() {
+	c.mu.Lock()
+	wake := c.beginFlush()
+	c.mu.Unlock()
+	if wake {
+		c.wake()
+	}
+}
+
+// beginFlush reports whether the caller, once it has released mu, must wake
+// the driver.
+func (c *Conn) beginFlush() bool {
+	if c.flushing || c.cut || c.q == nil || c.q.idle() {
+		return false
+	}
+	c.flushing = true
+	c.writeSince = c.sh.wheel.now()
+	return true
+}
+
+// wake has the driver write, after beginFlush said so. mu is not held.
+func (c *Conn) wake() {
+	c.sh.wheel.atMost(c, c.sh.wheel.now()+c.sh.ticks(c.sh.opts.WriteTimeout))
+	c.drv.wake(c)
+}
+
+// nextWrite returns what is to be written now, at most limit bytes. ok is
+// false when nothing is left: the flush is over then, and if fin is true the
+// write side of the socket is to be ended.
+func (c *Conn) nextWrite(limit int) (vec net.Buffers, fin, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cut || c.q == nil || c.q.idle() {
+		c.flushing = false
+		if c.q != nil && c.q.idle() && !c.q.closed {
+			putOutq(c.q)
+			c.q = nil
+		}
+		switch {
+		case c.cut:
+			c.discard()
+		case c.eof:
+			c.cutLocked(io.EOF) // the reader left the socket open for what is written now
+		default:
+			fin = c.endWrite()
+		}
+		return nil, fin, false
+	}
+	return c.q.window(c, limit), false, true
+}
+
+// wrote tells what became of nextWrite's bytes. After an error the flush is
+// over.
+func (c *Conn) wrote(n int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	frames := c.q.consume(n)
+	if n > 0 {
+		c.writeSince = c.sh.wheel.now()
+		c.sh.stats.bytesOut.Add(uint64(n))
+		c.sh.stats.framesOut.Add(uint64(frames))
+		c.sh.stats.writes.Add(1)
+	}
+	if err != nil {
+		c.flushing = false
+		c.cutLocked(err)
+		c.discard()
+	}
+}
+
+// discard forgets a queue that will never be written. mu is held.
+func (c *Conn) discard() {
+	q := c.q
+	if q == nil || c.flushing {
+		return
+	}
+	unsent := q.frames
+	q.drop()
+	c.q = nil // not pooled: it may hold the rest of a window
+	c.sh.stats.dropClosed.Add(uint64(unsent))
+	if c.cause != nil {
+		c.cause.Unsent += unsent
+	}
+}
+
+// endWrite reports, once, that both close frames are done with and the write
+// side can be ended. mu is held.
+func (c *Conn) endWrite() bool {
+	if c.overSince == 0 || c.fin || c.flushing {
+		return false
+	}
+	c.fin = true
+	return true
+}
+
+// Buffered returns how many bytes wait to be written.
+func (c *Conn) Buffered() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.q == nil {
+		return 0
+	}
+	return c.q.bytes
+}
+
+// Pause stops reading, after what has already been read, so that the peer is
+// held back by TCP. While paused no pings are sent and no frame is too late.
+func (c *Conn) Pause() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.paused = true
+}
+
+// Resume lets reading go on.
+func (c *Conn) Resume() {
+	c.mu.Lock()
+	was := c.paused
+	c.paused = false
+	now := c.sh.wheel.now()
+	c.lastRead.Store(now)
+	if c.frameSince.Load() != 0 {
+		c.frameSince.Store(now)
+	}
+	c.mu.Unlock()
+	if was {
+		c.drv.resume(c)
+	}
+}
+
+// Close begins the close handshake (RFC 6455, section 7.1.2) with a code and a
+// reason of at most 123 bytes. What was queued before goes out first; sends
+// fail from now on. It returns at once; Handler.OnClose tells the end, after
+// CloseTimeout at the latest. On a connection that is closing it does nothing.
+func (c *Conn) Close(code int, reason string) {
+	c.closeFor(&CloseError{Code: code, Reason: reason})
+}
+
+func (c *Conn) closeFor(cause *CloseError) {
+	c.mu.Lock()
+	wake := c.beginClose(cause)
+	c.mu.Unlock()
+	if wake {
+		c.wake()
+	}
+}
+
+// beginClose queues the close frame. It reports whether the caller must wake
+// the driver. mu is held.
+func (c *Conn) beginClose(cause *CloseError) (wake bool) {
+	return c.queueClose(cause) && c.beginFlush()
+}
+
+// queueClose queues the close frame, if none is yet. mu is held.
+func (c *Conn) queueClose(cause *CloseError) bool {
+	if c.closing.Load() {
+		return false
+	}
+	c.closing.Store(true)
+	c.cause = cause
+	c.closeSince = c.sh.wheel.now()
+	if c.q == nil {
+		c.q = outqPool.Get().(*outq)
+	}
+	c.q.close = append([]byte{}, closeBody(cause.Code, cause.Reason)...)
+	c.sh.wheel.atMost(c, c.closeSince+c.sh.ticks(c.sh.opts.CloseTimeout))
+	return true
+}
+
+// Cut closes the socket without a close handshake and drops what waits.
+func (c *Conn) Cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cutLocked(errCut)
+	c.discard()
+}
+
+var errCut = errors.New("connection cut")
+
+// cutLocked closes the socket; the reading goroutine will notice. mu is held.
+func (c *Conn) cutLocked(err error) {
+	if c.cut {
+		return
+	}
+	c.cut = true
+	c.closing.Store(true)
+	if c.cause == nil {
+		c.cause = &CloseError{Code: CloseAbnormal, Err: err}
+	}
+	c.drv.shut(c)
+	if c.eof {
+		c.gone()
+	}
+}
+
+// violate answers a breach of the protocol: what was queued, then a close
+// frame; no more input is looked at.
+func (c *Conn) violate(v *violation) {
+	c.deaf = true
+	c.sh.stats.violations.Add(1)
+	c.closeFor(&CloseError{Code: v.code, Reason: v.reason, Remote: true})
+	c.over(nil)
+}
+
+// peerClosed answers the peer's close frame with its own code (RFC 6455,
+// section 5.5.1).
+func (c *Conn) peerClosed(code int, reason string) {
+	c.deaf = true
+	c.closeFor(&CloseError{Code: code, Reason: reason, Remote: true})
+	c.over(nil)
+}
+
+// ended is called by the driver when reading has ended, after the last feed.
+func (c *Conn) ended(err error) {
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	c.over(err)
+	if in := c.in; in != nil {
+		c.in = nil
+		putInbound(in)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.eof = true
+	switch {
+	case c.cut:
+		c.gone()
+	case c.flushing && c.cause.Code != CloseAbnormal:
+		// A close frame is still on its way out; the writer closes the socket
+		// then, or the wheel when that takes too long.
+	default:
+		c.cutLocked(err)
+		c.discard()
+	}
+}
+
+// over tells the handler, once, that the connection has ended. The socket may
+// live a little longer, for our close frame to get through. Only the reading
+// goroutine calls it. err is what ended it if no close handshake did.
+func (c *Conn) over(err error) {
+	c.mu.Lock()
+	if c.overSince != 0 {
+		c.mu.Unlock()
+		return
+	}
+	c.overSince = max(1, c.sh.wheel.now())
+	c.closing.Store(true)
+	if c.cause == nil {
+		c.cause = &CloseError{Code: CloseAbnormal, Remote: true, Err: err}
+	}
+	cause := *c.cause
+	if c.q != nil {
+		cause.Unsent += c.q.frames
+	}
+	h := c.h
+	c.h = nil
+	fin := err == nil && c.endWrite()
+	c.mu.Unlock()
+	c.sh.wheel.atMost(c, c.overSince+c.sh.ticks(lingerTimeout))
+	c.sh.stats.countClose(cause.Code)
+	h.OnClose(c, &cause)
+	if fin {
+		c.drv.fin(c)
+	}
+}
+
+// gone forgets the connection when its socket is closed and nobody reads it
+// any more. mu is held.
+func (c *Conn) gone() {
+	c.sh.stats.closed.Add(1)
+	if c.srv != nil {
+		c.srv.leave(c.nc.RemoteAddr())
+	}
+	c.sh.wheel.remove(c)
+}
+
+// queuePong has the latest ping answered; one that still waits is replaced
+// (RFC 6455, section 5.5.3).
+func (c *Conn) queuePong(payload []byte) {
+	c.mu.Lock()
+	if c.closing.Load() {
+		c.mu.Unlock()
+		return
+	}
+	if c.q == nil {
+		c.q = outqPool.Get().(*outq)
+	}
+	c.q.pong = true
+	c.q.pongLen = uint8(copy(c.q.pongBuf[:], payload))
+	wake := c.beginFlush()
+	c.mu.Unlock()
+	if wake {
+		c.wake()
+	}
+}
+
+// check does what is due by the tick now, and returns the tick at which to
+// look again.
+func (c *Conn) check(now int64) int64 {
+	c.mu.Lock()
+	due, wake := c.checkLocked(now)
+	c.mu.Unlock()
+	if wake {
+		c.wake()
+	}
+	return due
+}
+
+var (
+	errWriteTimeout = errors.New("peer took no byte in time")
+	errCloseTimeout = errors.New("close handshake not answered in time")
+	errPongTimeout  = errors.New("peer silent")
+)
+
+func (c *Conn) checkLocked(now int64) (due int64, wake bool) {
+	sh, o := c.sh, &c.sh.opts
+	due = now + wheelSlots
+	if c.cut {
+		return due, false
+	}
+	// expired notes when to look again, or reports that the span since then
+	// has passed.
+	expired := func(since int64, span time.Duration) bool {
+		at := since + sh.ticks(span)
+		if now >= at {
+			return true
+		}
+		due = min(due, at)
+		return false
+	}
+	switch {
+	case c.flushing && expired(c.writeSince, o.WriteTimeout):
+		c.timeOut(errWriteTimeout)
+		return due, false
+	case c.overSince != 0 && !c.flushing && expired(c.overSince, lingerTimeout),
+		c.overSince != 0 && expired(c.overSince, o.CloseTimeout),
+		c.overSince == 0 && c.closeSince != 0 && expired(c.closeSince, o.CloseTimeout):
+		c.timeOut(errCloseTimeout)
+		return due, false
+	case c.closing.Load():
+		return due, false
+	case c.paused:
+		return min(due, now+sh.ticks(o.PingInterval)), false
+	}
+	if since := c.frameSince.Load(); since != 0 && expired(since, o.FrameTimeout) {
+		sh.stats.violations.Add(1)
+		wake = c.beginClose(&CloseError{Code: ClosePolicyViolation, Reason: "frame not completed in time", Remote: true})
+		return min(due, now+sh.ticks(o.CloseTimeout)), wake
+	}
+	last := c.lastRead.Load()
+	if c.pingSince > last {
+		if expired(c.pingSince, o.PongTimeout) {
+			c.timeOut(errPongTimeout)
+		}
+		return due, false
+	}
+	if expired(last, o.PingInterval+o.PingInterval/1280*time.Duration(c.jitter)) {
+		c.pingSince = now
+		if c.q == nil {
+			c.q = outqPool.Get().(*outq)
+		}
+		c.q.ping = true
+		sh.stats.pings.Add(1)
+		return min(due, now+sh.ticks(o.PongTimeout)), c.beginFlush()
+	}
+	return due, false
+}
+
+// timeOut cuts a connection whose peer did not do its part.
+func (c *Conn) timeOut(err error) {
+	c.sh.stats.timeouts.Add(1)
+	if c.cause == nil {
+		c.cause = &CloseError{Code: CloseAbnormal, Remote: true, Err: err}
+	}
+	c.cutLocked(err)
+	c.discard()
+}

@@ -1,0 +1,222 @@
+package transport
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// goroutineDriver serves any net.Conn on every system. A connection has one
+// goroutine that reads, and another one while something is written. Where the
+// system can say that a socket is readable, the reader waits without a buffer.
+type goroutineDriver struct{}
+
+func (goroutineDriver) name() string { return "goroutine" }
+
+// readSize is how much is read at a time, and writeSize how much is written:
+// a peer that takes one piece per WriteTimeout is alive.
+const (
+	readSize  = 16 << 10
+	heldSize  = 4 << 10 // where the reader must hold a buffer while it waits
+	writeSize = 64 << 10
+)
+
+var readPool = sync.Pool{New: func() any { return new([readSize]byte) }}
+
+func (d goroutineDriver) start(c *Conn, rest []byte) { go d.read(c, rest) }
+
+// read serves one connection until its end. It runs on a fresh goroutine,
+// because the one that did the handshake has a grown stack.
+func (d goroutineDriver) read(c *Conn, rest []byte) {
+	if len(rest) > 0 {
+		c.feed(rest)
+		rest = nil
+	}
+	c.ended(d.readAll(c))
+}
+
+func (d goroutineDriver) readAll(c *Conn) error {
+	if r := newReadiness(c.nc); r != nil {
+		for d.await(c) {
+			if err := r.read(c); err != nil {
+				return err
+			}
+		}
+		return net.ErrClosed
+	}
+	buf := make([]byte, heldSize)
+	for d.await(c) {
+		n, err := c.nc.Read(buf)
+		if n > 0 {
+			c.feed(buf[:n])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return net.ErrClosed
+}
+
+// await waits while the connection is paused. It reports false when the
+// connection has been cut.
+func (goroutineDriver) await(c *Conn) bool {
+	for {
+		c.mu.Lock()
+		if c.cut || !c.paused {
+			cut := c.cut
+			c.mu.Unlock()
+			return !cut
+		}
+		ch := make(chan struct{})
+		c.unpaused = ch
+		c.mu.Unlock()
+		<-ch
+	}
+}
+
+func (goroutineDriver) resume(c *Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	unpause(c)
+}
+
+// unpause wakes the reader. mu is held.
+func unpause(c *Conn) {
+	if c.unpaused != nil {
+		close(c.unpaused)
+		c.unpaused = nil
+	}
+}
+
+func (d goroutineDriver) wake(c *Conn) { go d.write(c) }
+
+// write writes until nothing is left.
+func (d goroutineDriver) write(c *Conn) {
+	_, vectored := c.nc.(*net.TCPConn)
+	var scratch *[readSize]byte
+	limit := writeSize
+	if !vectored {
+		limit = readSize
+	}
+	for {
+		vec, fin, ok := c.nextWrite(limit)
+		if !ok {
+			if fin {
+				d.fin(c)
+			}
+			break
+		}
+		var n int64
+		var err error
+		switch {
+		case len(vec) == 1:
+			var k int
+			k, err = c.nc.Write(vec[0])
+			n = int64(k)
+		case vectored:
+			n, err = vec.WriteTo(c.nc)
+		default:
+			// Each Write would be a TLS record or a hand-over of its own.
+			if scratch == nil {
+				scratch = readPool.Get().(*[readSize]byte)
+			}
+			b := scratch[:0]
+			for _, v := range vec {
+				b = append(b, v...)
+			}
+			var k int
+			k, err = c.nc.Write(b)
+			n = int64(k)
+		}
+		c.wrote(int(n), err)
+		if err != nil {
+			break
+		}
+	}
+	if scratch != nil {
+		readPool.Put(scratch)
+	}
+}
+
+func (d goroutineDriver) fin(c *Conn) {
+	if c.client {
+		return // the server closes first (RFC 6455, section 7.1.1)
+	}
+	if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
+		if w.CloseWrite() == nil {
+			return
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cutLocked(net.ErrClosed)
+}
+
+func (goroutineDriver) shut(c *Conn) {
+	unpause(c)
+	switch nc := c.nc.(type) {
+	case *net.TCPConn:
+		nc.Close() //nolint:errcheck // there is nobody to tell
+	case *tls.Conn:
+		// Its own Close writes an alert, and may wait for a peer that does not
+		// read.
+		go nc.NetConn().Close() //nolint:errcheck // as above
+	default:
+		go nc.Close() //nolint:errcheck // as above; a foreign Close may wait
+	}
+}
+
+// readiness reads a socket without holding a buffer while it waits.
+type readiness struct {
+	raw syscall.RawConn
+	buf *[readSize]byte
+	n   int
+	err error
+	try func(fd uintptr) bool
+}
+
+func newReadiness(nc net.Conn) *readiness {
+	if !canTryRead {
+		return nil
+	}
+	tcp, ok := nc.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	r := &readiness{raw: raw}
+	r.try = r.attempt
+	return r
+}
+
+// attempt reads what is there. It reports false, and keeps no buffer, when the
+// socket has nothing: then the runtime waits and calls it again.
+func (r *readiness) attempt(fd uintptr) bool {
+	buf := readPool.Get().(*[readSize]byte)
+	n, err := tryRead(fd, buf[:])
+	if errors.Is(err, errWouldBlock) {
+		readPool.Put(buf)
+		return false
+	}
+	r.buf, r.n, r.err = buf, n, err
+	return true
+}
+
+// read waits for input and feeds it to c.
+func (r *readiness) read(c *Conn) error {
+	if err := r.raw.Read(r.try); err != nil {
+		return err
+	}
+	buf, n, err := r.buf, r.n, r.err
+	r.buf, r.err = nil, nil
+	if n > 0 {
+		c.feed(buf[:n])
+	}
+	readPool.Put(buf)
+	return err
+}

@@ -1,0 +1,124 @@
+package transport
+
+import (
+	"encoding/binary"
+	"math"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+// Op is the kind of a message: text or binary.
+type Op byte
+
+// The two kinds of message (RFC 6455, section 5.6).
+const (
+	Text   = Op(ws.OpText)
+	Binary = Op(ws.OpBinary)
+)
+
+// String returns "text" or "binary".
+func (op Op) String() string {
+	if op == Text {
+		return "text"
+	}
+	return "binary"
+}
+
+// maxHeader is the size of the longest frame header (RFC 6455, section 5.2).
+const maxHeader = 14
+
+// appendHeader appends the header of an unfragmented frame (RFC 6455, section
+// 5.2). A zero mask means that there is none.
+func appendHeader(dst []byte, op ws.OpCode, n int, masked bool, mask [4]byte) []byte {
+	const fin, maskBit = 0x80, 0x80
+	dst = append(dst, fin|byte(op))
+	var m byte
+	if masked {
+		m = maskBit
+	}
+	switch {
+	case n <= 125:
+		dst = append(dst, m|byte(n))
+	case n <= math.MaxUint16:
+		dst = append(dst, m|126)
+		dst = binary.BigEndian.AppendUint16(dst, uint16(n))
+	default:
+		dst = append(dst, m|127)
+		dst = binary.BigEndian.AppendUint64(dst, uint64(n))
+	}
+	if masked {
+		dst = append(dst, mask[:]...)
+	}
+	return dst
+}
+
+// headerSize is the length of what appendHeader appends.
+func headerSize(n int, masked bool) int {
+	size := 2
+	switch {
+	case n > math.MaxUint16:
+		size = 10
+	case n > 125:
+		size = 4
+	}
+	if masked {
+		size += 4
+	}
+	return size
+}
+
+// Frame is a message framed once, to be sent to many connections. It is
+// immutable and may be queued on any number of connections at once; the bytes
+// live until the last of them has written it.
+type Frame struct {
+	b  []byte // header and payload of an unmasked frame
+	at int    // where the payload begins
+	op Op
+}
+
+// NewFrame frames a copy of payload. It fails with ErrInvalidUTF8 if a text
+// payload is not UTF-8.
+func NewFrame(op Op, payload []byte) (*Frame, error) {
+	if op == Text && !utf8.Valid(payload) {
+		return nil, ErrInvalidUTF8
+	}
+	at := headerSize(len(payload), false)
+	b := appendHeader(make([]byte, 0, at+len(payload)), ws.OpCode(op), len(payload), false, [4]byte{})
+	return &Frame{b: append(b, payload...), at: at, op: op}, nil
+}
+
+// Op returns the kind of the message.
+func (f *Frame) Op() Op { return f.op }
+
+// Len returns the length of the payload in bytes.
+func (f *Frame) Len() int { return len(f.b) - f.at }
+
+// closeBody returns the payload of a close frame (RFC 6455, section 5.5.1). A
+// reason that does not fit into a control frame is cut at a rune border.
+func closeBody(code int, reason string) []byte {
+	if code == CloseNoStatus {
+		return nil
+	}
+	const limit = ws.MaxControlFramePayloadSize - 2
+	if len(reason) > limit {
+		cut := limit
+		for cut > 0 && !utf8.RuneStart(reason[cut]) {
+			cut--
+		}
+		reason = reason[:cut]
+	}
+	b := make([]byte, 2, 2+len(reason))
+	binary.BigEndian.PutUint16(b, uint16(code))
+	return append(b, reason...)
+}
+
+// validCloseCode reports whether a peer may send this close code: those of RFC
+// 6455, section 7.4, with the IANA registry's additions.
+func validCloseCode(code int) bool {
+	switch {
+	case code >= 1000 && code <= 1003, code >= 1007 && code <= 1014, code >= 3000 && code <= 4999:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,404 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Server accepts WebSocket connections: from listeners, from net/http, or one
+// by one. It may be used by many goroutines at once.
+type Server struct {
+	sh     *shared
+	drv    driver
+	accept Accept
+
+	mu        sync.Mutex
+	closed    bool
+	listeners map[net.Listener]struct{}
+	conns     int // handshakes included
+	perIP     map[netip.Addr]int
+	opening   sync.WaitGroup        // handshakes under way
+	pending   map[net.Conn]struct{} // their sockets
+}
+
+// Accept is asked for the Handler of each new connection. c can be sent to
+// from now on; nothing is read before Accept returns, so it must not wait for
+// the peer. hs is the opening handshake; keep it, or parts of it, only if you
+// need them: it holds the whole request head.
+type Accept func(c *Conn, hs *Handshake) Handler
+
+// NewServer returns a Server. It fails if o has an origin that is none.
+func NewServer(accept Accept, o *Options) (*Server, error) {
+	sh := newShared(o)
+	if err := checkOrigins(sh.opts.AllowedOrigins); err != nil {
+		return nil, fmt.Errorf("transport: new server: %w", err)
+	}
+	return &Server{
+		sh: sh, drv: goroutineDriver{}, accept: accept,
+		listeners: make(map[net.Listener]struct{}),
+		perIP:     make(map[netip.Addr]int),
+		pending:   make(map[net.Conn]struct{}),
+	}, nil
+}
+
+// Stats returns the counters of the server.
+func (s *Server) Stats() Stats {
+	st := s.sh.stats.snapshot()
+	st.Driver = s.drv.name()
+	return st
+}
+
+// ListenAndServe listens on a TCP address and serves it, as Serve does.
+func (s *Server) ListenAndServe(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("transport: listen: %w", err)
+	}
+	return s.Serve(l)
+}
+
+// Serve accepts connections from l until Shutdown, and then returns
+// ErrServerClosed. It closes l. If TLSConfig is set it speaks TLS.
+func (s *Server) Serve(l net.Listener) error {
+	if cfg := s.sh.opts.TLSConfig; cfg != nil {
+		cfg = cfg.Clone()
+		cfg.NextProtos = []string{"http/1.1"} // RFC 8441 is not spoken
+		l = tls.NewListener(l, cfg)
+	}
+	defer l.Close() //nolint:errcheck // nothing to be done about it
+	if !s.track(l) {
+		return ErrServerClosed
+	}
+	defer s.untrack(l)
+	var pause time.Duration
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if s.isClosed() {
+				return ErrServerClosed
+			}
+			var ne net.Error
+			if errors.As(err, &ne) && ne.Timeout() || isResourceError(err) {
+				// Out of descriptors, as a rule: it passes when some connection
+				// ends.
+				pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+				time.Sleep(pause)
+				continue
+			}
+			return fmt.Errorf("transport: accept: %w", err)
+		}
+		pause = 0
+		s.ServeConn(nc)
+	}
+}
+
+func (s *Server) track(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.listeners[l] = struct{}{}
+	}
+	return !s.closed
+}
+
+func (s *Server) untrack(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// ServeConn does the opening handshake on nc, in the background, and serves
+// the connection. It owns nc from now on.
+func (s *Server) ServeConn(nc net.Conn) {
+	if refusal := s.enter(nc, nc.RemoteAddr()); refusal != nil {
+		go s.refuse(nc, refusal, time.Now().Add(s.sh.opts.HandshakeTimeout))
+		return
+	}
+	go s.handshake(nc)
+}
+
+// enter counts a connection in, or says why it cannot be had. nc may be nil.
+func (s *Server) enter(nc net.Conn, addr net.Addr) *StatusError {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := &s.sh.opts
+	if s.closed {
+		return &StatusError{Status: http.StatusServiceUnavailable, Reason: "server is shutting down"}
+	}
+	if s.conns >= o.MaxConns {
+		return &StatusError{Status: http.StatusServiceUnavailable, Reason: "too many connections"}
+	}
+	if ip, ok := s.counted(addr); ok {
+		if s.perIP[ip] >= o.MaxConnsPerIP {
+			return &StatusError{Status: http.StatusTooManyRequests, Reason: "too many connections from this address"}
+		}
+		s.perIP[ip]++
+	}
+	s.conns++
+	s.opening.Add(1)
+	if nc != nil {
+		s.pending[nc] = struct{}{}
+	}
+	return nil
+}
+
+// counted returns the address under which a connection is counted, if
+// connections are counted by address.
+func (s *Server) counted(addr net.Addr) (netip.Addr, bool) {
+	if s.sh.opts.MaxConnsPerIP == noLimit {
+		return netip.Addr{}, false
+	}
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		ap, err := netip.ParseAddrPort(addr.String())
+		return ap.Addr().Unmap(), err == nil
+	}
+	return tcp.AddrPort().Addr().Unmap().WithZone(""), true
+}
+
+// leave counts a connection out.
+func (s *Server) leave(addr net.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns--
+	if ip, ok := s.counted(addr); ok {
+		if s.perIP[ip]--; s.perIP[ip] <= 0 {
+			delete(s.perIP, ip)
+		}
+	}
+}
+
+// opened ends a handshake that enter began; nc as then.
+func (s *Server) opened(nc net.Conn) {
+	s.mu.Lock()
+	delete(s.pending, nc)
+	s.mu.Unlock()
+	s.opening.Done()
+}
+
+// refuse answers a handshake that fails and closes the socket.
+func (s *Server) refuse(nc net.Conn, e *StatusError, deadline time.Time) {
+	s.sh.stats.refused.Add(1)
+	defer nc.Close()         //nolint:errcheck // there is nobody to tell
+	nc.SetDeadline(deadline) //nolint:errcheck // a Conn without deadlines is closed by Shutdown
+	if _, err := nc.Write(appendRefusal(nil, e)); err != nil {
+		return
+	}
+	if w, ok := nc.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil {
+		// Closing with input unread could make the kernel discard the answer.
+		if end := time.Now().Add(lingerTimeout); end.Before(deadline) {
+			nc.SetReadDeadline(end) //nolint:errcheck // as above
+		}
+		io.Copy(io.Discard, io.LimitReader(nc, 64<<10)) //nolint:errcheck // whatever it is, it is the end
+	}
+}
+
+// handshake does the opening handshake on a raw connection.
+func (s *Server) handshake(nc net.Conn) {
+	deadline := time.Now().Add(s.sh.opts.HandshakeTimeout)
+	nc.SetDeadline(deadline) //nolint:errcheck // a Conn without deadlines is closed by Shutdown
+	// One byte more than fits, so that readHead can tell.
+	buf := make([]byte, 0, s.sh.opts.MaxHandshakeBytes)
+	head, rest, err := readHead(nc, buf)
+	var hs *Handshake
+	if err == nil {
+		hs, err = s.check(head, nc.RemoteAddr(), connTLS(nc), deadline)
+	}
+	if err == nil {
+		err = s.upgrade(nc, head, rest, hs)
+	}
+	if err == nil {
+		return
+	}
+	s.leave(nc.RemoteAddr())
+	var e *StatusError
+	if errors.As(err, &e) {
+		s.refuse(nc, e, deadline)
+	} else {
+		s.sh.stats.refused.Add(1)
+		nc.Close() //nolint:errcheck // the peer has gone, or said nothing in time
+	}
+	s.opened(nc)
+}
+
+func connTLS(nc net.Conn) *tls.ConnectionState {
+	if t, ok := nc.(*tls.Conn); ok {
+		st := t.ConnectionState()
+		return &st
+	}
+	return nil
+}
+
+// check decides on a request head, and asks the OnConnect hook.
+func (s *Server) check(head []byte, addr net.Addr, state *tls.ConnectionState, deadline time.Time) (*Handshake, error) {
+	o := &s.sh.opts
+	hs, refusal := o.checkRequest(head)
+	if refusal != nil {
+		return nil, refusal
+	}
+	hs.RemoteAddr, hs.TLS = addr, state
+	if o.OnConnect == nil {
+		return hs, nil
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	principal, err := o.OnConnect(ctx, hs)
+	var e *StatusError
+	switch {
+	case err == nil:
+		hs.Principal = principal
+		return hs, nil
+	case errors.As(err, &e):
+		return nil, e
+	case ctx.Err() != nil:
+		return nil, &StatusError{Status: http.StatusServiceUnavailable, Reason: http.StatusText(http.StatusServiceUnavailable)}
+	}
+	return nil, &StatusError{Status: http.StatusForbidden, Reason: http.StatusText(http.StatusForbidden)}
+}
+
+// upgrade answers 101 and starts the connection. It ends what enter began.
+func (s *Server) upgrade(nc net.Conn, head, rest []byte, hs *Handshake) error {
+	answer, err := appendUpgrade(nil, head, hs)
+	if err != nil {
+		return err
+	}
+	if _, err := nc.Write(answer); err != nil {
+		return err
+	}
+	if err := nc.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	c := newConn(s.sh, s.drv, nc, false, hs.Subprotocol)
+	c.srv = s
+	h := s.accept(c, hs)
+	c.start(h, append([]byte(nil), rest...))
+	s.opened(nc)
+	if s.isClosed() { // Shutdown may have looked before the connection was there
+		c.Close(CloseGoingAway, "going away")
+	}
+	return nil
+}
+
+// ServeHTTP upgrades a request that net/http, or a router behind it, has read.
+// The checks are those of Serve. It returns when the connection has started;
+// nothing of net/http stays in use.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	deadline := time.Now().Add(s.sh.opts.HandshakeTimeout)
+	addr := httpAddr(r)
+	if refusal := s.enter(nil, addr); refusal != nil {
+		s.refuseHTTP(w, refusal)
+		return
+	}
+	head := appendRequestHead(nil, r)
+	hs, err := s.check(head, addr, r.TLS, deadline)
+	if err == nil {
+		err = s.hijack(w, head, hs, deadline)
+	}
+	if err == nil {
+		return
+	}
+	s.leave(addr)
+	s.opened(nil)
+	var e *StatusError
+	if errors.As(err, &e) {
+		s.refuseHTTP(w, e)
+	} else {
+		s.sh.stats.refused.Add(1)
+	}
+}
+
+func (s *Server) hijack(w http.ResponseWriter, head []byte, hs *Handshake, deadline time.Time) error {
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return &StatusError{Status: http.StatusInternalServerError, Reason: "this server cannot upgrade connections"}
+	}
+	nc.SetDeadline(deadline) //nolint:errcheck // upgrade clears it, and fails if it cannot
+	rest, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	hs.RemoteAddr = nc.RemoteAddr()
+	if err := s.upgrade(nc, head, rest, hs); err != nil {
+		nc.Close() //nolint:errcheck // the peer has gone
+		return fmt.Errorf("transport: upgrade: %w", errors.Join(err))
+	}
+	return nil
+}
+
+func (s *Server) refuseHTTP(w http.ResponseWriter, e *StatusError) {
+	s.sh.stats.refused.Add(1)
+	for k, v := range e.Header {
+		w.Header()[k] = v
+	}
+	w.Header().Set("Connection", "close")
+	http.Error(w, e.Reason, e.Status)
+}
+
+// httpAddr returns the peer's address as net/http tells it.
+func httpAddr(r *http.Request) net.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return textAddr(r.RemoteAddr)
+	}
+	return net.TCPAddrFromAddrPort(ap)
+}
+
+type textAddr string
+
+func (textAddr) Network() string  { return "" }
+func (a textAddr) String() string { return string(a) }
+
+// Shutdown stops accepting, closes every connection with 1001 (going away)
+// and waits until all are gone. When ctx is done first, it cuts what is left
+// and returns an error that says how many that were.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	for l := range s.listeners {
+		l.Close() //nolint:errcheck // Serve sees it
+	}
+	for nc := range s.pending {
+		nc.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // a Conn without deadlines is cut below
+	}
+	s.mu.Unlock()
+
+	for _, c := range s.sh.wheel.all() {
+		c.Close(CloseGoingAway, "going away")
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.opening.Wait()
+		<-s.sh.wheel.whenEmpty()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	stuck := len(s.pending)
+	for nc := range s.pending {
+		go nc.Close() //nolint:errcheck // a foreign Close may wait
+	}
+	s.mu.Unlock()
+	left := s.sh.wheel.all()
+	for _, c := range left {
+		c.Cut()
+	}
+	if len(left)+stuck == 0 {
+		return nil
+	}
+	return fmt.Errorf("transport: shutdown: %d connections did not close in time: %w", len(left)+stuck, ctx.Err())
+}

@@ -1,0 +1,76 @@
+package transport
+
+import "sync/atomic"
+
+// counters are what Stats reports.
+type counters struct {
+	opened, closed                 atomic.Uint64
+	refused                        atomic.Uint64
+	bytesIn, framesIn, messagesIn  atomic.Uint64
+	bytesOut, framesOut, writes    atomic.Uint64
+	pings, timeouts, violations    atomic.Uint64
+	slowConsumers                  atomic.Uint64
+	dropSlow, dropClosed           atomic.Uint64
+	dropTooLarge                   atomic.Uint64
+	closeNormal, closeGoingAway    atomic.Uint64
+	closeAbnormal, closeOtherCodes atomic.Uint64
+}
+
+func (s *counters) countClose(code int) {
+	switch code {
+	case CloseNormal, CloseNoStatus:
+		s.closeNormal.Add(1)
+	case CloseGoingAway:
+		s.closeGoingAway.Add(1)
+	case CloseAbnormal:
+		s.closeAbnormal.Add(1)
+	default:
+		s.closeOtherCodes.Add(1)
+	}
+}
+
+// Stats counts what a Server or Dialer has done since it was made.
+type Stats struct {
+	Driver string // which driver serves the connections
+
+	Conns    int    // open now, those in their closing handshake included
+	Accepted uint64 // upgrades that succeeded
+	Refused  uint64 // handshakes that did not
+
+	BytesIn, FramesIn, MessagesIn uint64
+	BytesOut, FramesOut           uint64 // FramesOut counts data frames
+	Writes                        uint64 // calls that wrote to a socket
+	Pings                         uint64 // sent
+
+	Timeouts      uint64 // connections cut: silent, stalled, or no answer to a close frame
+	Violations    uint64 // connections closed for a breach of the protocol or of a limit
+	SlowConsumers uint64 // connections closed because their queue was full
+
+	// Messages that were not delivered, by reason.
+	DroppedSlow     uint64 // the queue was full
+	DroppedClosed   uint64 // the connection was closing, or ended with messages queued
+	DroppedTooLarge uint64 // no queue could hold the message
+
+	// Ends of connections, by close code.
+	ClosedNormal    uint64 // 1000, or a close frame without a code
+	ClosedGoingAway uint64 // 1001
+	ClosedAbnormal  uint64 // no close frame
+	ClosedOther     uint64
+}
+
+func (s *counters) snapshot() Stats {
+	st := Stats{
+		Accepted: s.opened.Load(), Refused: s.refused.Load(),
+		BytesIn: s.bytesIn.Load(), FramesIn: s.framesIn.Load(), MessagesIn: s.messagesIn.Load(),
+		BytesOut: s.bytesOut.Load(), FramesOut: s.framesOut.Load(), Writes: s.writes.Load(),
+		Pings: s.pings.Load(), Timeouts: s.timeouts.Load(), Violations: s.violations.Load(),
+		SlowConsumers: s.slowConsumers.Load(),
+		DroppedSlow:   s.dropSlow.Load(), DroppedClosed: s.dropClosed.Load(), DroppedTooLarge: s.dropTooLarge.Load(),
+		ClosedNormal: s.closeNormal.Load(), ClosedGoingAway: s.closeGoingAway.Load(),
+		ClosedAbnormal: s.closeAbnormal.Load(), ClosedOther: s.closeOtherCodes.Load(),
+	}
+	if open := st.Accepted - s.closed.Load(); int64(open) > 0 {
+		st.Conns = int(open)
+	}
+	return st
+}
