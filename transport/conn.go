@@ -6,6 +6,7 @@ import (
 	"io"
 	mathrand "math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,7 @@ type Conn struct {
 
 	prev, next *Conn   // in the wheel's slot
 	srv        *Server // whose limits it counts against; nil for the client side
+	ip         *ipCount
 	proto      string
 }
 
@@ -106,20 +108,19 @@ func (sh *shared) ticksPerSecond() int64 { return max(1, int64(time.Second/sh.wh
 const lingerTimeout = time.Second
 
 func newConn(sh *shared, drv driver, nc net.Conn, client bool, proto string) *Conn {
-	return &Conn{
+	c := &Conn{
 		sh: sh, drv: drv, nc: nc, client: client, proto: proto,
 		slot: slotNone, jitter: int8(mathrand.IntN(256) - 128),
 	}
+	sh.wheel.add(c) // from here on there is a clock
+	return c
 }
 
-// start hands the connection to its driver. rest are bytes that came with the
-// handshake.
+// start hands the connection to its driver; every connection is started. rest
+// are bytes that came with the handshake.
 func (c *Conn) start(h Handler, rest []byte) {
 	c.h = h
-	sh := c.sh
-	sh.stats.opened.Add(1)
-	sh.wheel.add(c, 0)
-	c.lastRead.Store(sh.wheel.now())
+	c.sh.stats.opened.Add(1)
 	c.drv.start(c, rest)
 }
 
@@ -173,13 +174,33 @@ func (c *Conn) QueueFrame(f *Frame) error {
 	return nil
 }
 
-// SendFrame is QueueFrame and Flush.
-func (c *Conn) SendFrame(f *Frame) error {
-	if err := c.QueueFrame(f); err != nil {
+// SendFrames queues several messages that were framed once for many
+// connections, and has them written together. At the first that fails it stops;
+// those before it go out.
+func (c *Conn) SendFrames(fs []*Frame) (err error) {
+	if c.client {
+		for _, f := range fs {
+			if err = c.QueueFrame(f); err != nil {
+				break
+			}
+		}
+		c.Flush()
 		return err
 	}
-	c.Flush()
-	return nil
+	c.mu.Lock()
+	for _, f := range fs {
+		var q *outq
+		if q, err = c.admit(len(f.b)); err != nil {
+			break
+		}
+		q.in = append(q.in, segment{b: f.b, frames: 1})
+	}
+	wake := c.beginFlush()
+	c.mu.Unlock()
+	if wake {
+		c.wake()
+	}
+	return c.refused(err)
 }
 
 // enqueue appends a frame to the queue.
@@ -222,10 +243,11 @@ func (c *Conn) appendControl(dst []byte, op ws.OpCode, payload []byte) []byte {
 	return appendFrame(dst, op, payload, c.client)
 }
 
-// refused returns the error of admit, after the caller has released mu.
+// refused returns the error of admit, if any, after the caller has released mu.
 func (c *Conn) refused(err error) error {
 	if err == ErrSlowConsumer { //nolint:errorlint // admit returns the bare sentinel
 		c.Flush() // the close frame that admit has queued
+		c.drv.resume(c)
 	}
 	return err
 }
@@ -290,8 +312,8 @@ func (c *Conn) wake() {
 
 // nextWrite returns what is to be written now, at most limit bytes. ok is
 // false when nothing is left: the flush is over then, and if fin is true the
-// write side of the socket is to be ended.
-func (c *Conn) nextWrite(limit int) (vec net.Buffers, fin, ok bool) {
+// write side of the socket is to be ended. The caller may consume vec.
+func (c *Conn) nextWrite(limit int) (vec *net.Buffers, fin, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cut || c.q == nil || c.q.idle() {
@@ -367,8 +389,10 @@ func (c *Conn) Buffered() int {
 	return c.q.bytes
 }
 
-// Pause stops reading, after what has already been read, so that the peer is
-// held back by TCP. While paused no pings are sent and no frame is too late.
+// Pause stops reading, after what has already been read or is just being read,
+// so that the peer is held back by TCP. While paused no pings are sent and no
+// frame is too late. On a connection that is closing it does nothing: the peer's
+// close frame must get through.
 func (c *Conn) Pause() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -387,6 +411,7 @@ func (c *Conn) Resume() {
 	}
 	c.mu.Unlock()
 	if was {
+		c.sh.wheel.atMost(c, now+1) // what was not looked at meanwhile counts again
 		c.drv.resume(c)
 	}
 }
@@ -395,8 +420,15 @@ func (c *Conn) Resume() {
 // reason of at most 123 bytes. What was queued before goes out first; sends
 // fail from now on. It returns at once; Handler.OnClose tells the end, after
 // CloseTimeout at the latest. On a connection that is closing it does nothing.
+//
+// A code that must not be sent, such as CloseAbnormal, goes out as
+// CloseInternalError; CloseNoStatus sends no code. Of a reason that is too long,
+// or not UTF-8, goes out what can.
 func (c *Conn) Close(code int, reason string) {
-	c.closeFor(&CloseError{Code: code, Reason: reason})
+	if code != CloseNoStatus && !validCloseCode(code) {
+		code = CloseInternalError
+	}
+	c.closeFor(&CloseError{Code: code, Reason: cutReason(strings.ToValidUTF8(reason, "\uFFFD"))})
 }
 
 func (c *Conn) closeFor(cause *CloseError) {
@@ -406,6 +438,7 @@ func (c *Conn) closeFor(cause *CloseError) {
 	if wake {
 		c.wake()
 	}
+	c.drv.resume(c)
 }
 
 // beginClose queues the close frame. It reports whether the caller must wake
@@ -467,9 +500,9 @@ func (c *Conn) violate(v *violation) {
 
 // peerClosed answers the peer's close frame with its own code (RFC 6455,
 // section 5.5.1).
-func (c *Conn) peerClosed(code int, reason string) {
+func (c *Conn) peerClosed(v *violation) {
 	c.deaf = true
-	c.closeFor(&CloseError{Code: code, Reason: reason, Remote: true})
+	c.closeFor(&CloseError{Code: v.code, Reason: v.reason, Remote: true})
 	c.over(nil)
 }
 
@@ -533,7 +566,7 @@ func (c *Conn) over(err error) {
 func (c *Conn) gone() {
 	c.sh.stats.closed.Add(1)
 	if c.srv != nil {
-		c.srv.leave(c.nc.RemoteAddr())
+		c.srv.leave(c.ip)
 	}
 	c.sh.wheel.remove(c)
 }

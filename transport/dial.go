@@ -121,7 +121,7 @@ func (d *Dialer) client(ctx context.Context, nc net.Conn, u *url.URL, h Handler)
 	if _, err := nc.Write(req); err != nil {
 		return fail(err)
 	}
-	head, rest, err := readHead(nc, make([]byte, 0, sh.opts.MaxHandshakeBytes))
+	head, rest, err := readResponseHead(nc, make([]byte, 0, sh.opts.MaxHandshakeBytes))
 	if err != nil {
 		return fail(err)
 	}

@@ -18,7 +18,7 @@ type driver interface {
 	// until Conn.nextWrite has said that nothing is left.
 	wake(c *Conn)
 
-	// resume lets the reading of c go on after a Pause.
+	// resume lets the reading of c go on after a Pause, if it is held.
 	resume(c *Conn)
 
 	// fin ends the write side: both close frames are done with.

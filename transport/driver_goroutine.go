@@ -59,12 +59,12 @@ func (d goroutineDriver) readAll(c *Conn) error {
 	return net.ErrClosed
 }
 
-// await waits while the connection is paused. It reports false when the
-// connection has been cut.
+// await waits while the connection is paused and not closing. It reports false
+// when the connection has been cut.
 func (goroutineDriver) await(c *Conn) bool {
 	for {
 		c.mu.Lock()
-		if c.cut || !c.paused {
+		if c.cut || !c.paused || c.closing.Load() {
 			cut := c.cut
 			c.mu.Unlock()
 			return !cut
@@ -111,9 +111,9 @@ func (d goroutineDriver) write(c *Conn) {
 		var n int64
 		var err error
 		switch {
-		case len(vec) == 1:
+		case len(*vec) == 1:
 			var k int
-			k, err = c.nc.Write(vec[0])
+			k, err = c.nc.Write((*vec)[0])
 			n = int64(k)
 		case vectored:
 			n, err = vec.WriteTo(c.nc)
@@ -123,7 +123,7 @@ func (d goroutineDriver) write(c *Conn) {
 				scratch = readPool.Get().(*[readSize]byte)
 			}
 			b := scratch[:0]
-			for _, v := range vec {
+			for _, v := range *vec {
 				b = append(b, v...)
 			}
 			var k int

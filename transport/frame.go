@@ -91,22 +91,30 @@ func NewFrame(op Op, payload []byte) (*Frame, error) {
 // Op returns the kind of the message.
 func (f *Frame) Op() Op { return f.op }
 
+// Payload returns the message. It must not be changed.
+func (f *Frame) Payload() []byte { return f.b[f.at:] }
+
 // Len returns the length of the payload in bytes.
 func (f *Frame) Len() int { return len(f.b) - f.at }
 
-// closeBody returns the payload of a close frame (RFC 6455, section 5.5.1). A
-// reason that does not fit into a control frame is cut at a rune border.
+// cutReason cuts a reason that does not fit into a close frame, at a rune
+// border.
+func cutReason(reason string) string {
+	const limit = ws.MaxControlFramePayloadSize - 2
+	if len(reason) <= limit {
+		return reason
+	}
+	cut := limit
+	for cut > 0 && !utf8.RuneStart(reason[cut]) {
+		cut--
+	}
+	return reason[:cut]
+}
+
+// closeBody returns the payload of a close frame (RFC 6455, section 5.5.1).
 func closeBody(code int, reason string) []byte {
 	if code == CloseNoStatus {
 		return nil
-	}
-	const limit = ws.MaxControlFramePayloadSize - 2
-	if len(reason) > limit {
-		cut := limit
-		for cut > 0 && !utf8.RuneStart(reason[cut]) {
-			cut--
-		}
-		reason = reason[:cut]
 	}
 	b := make([]byte, 2, 2+len(reason))
 	binary.BigEndian.PutUint16(b, uint16(code))

@@ -330,8 +330,9 @@ func (b *upgradeBuffer) Write(p []byte) (int, error) {
 }
 
 // appendForUpgrader appends the part of a head that the Upgrader cares for. It
-// takes "Connection: Upgrade" only if every Connection field says so, and Upgrade
-// only if it names nothing else, so these two are put into the one form it takes.
+// takes "Connection: Upgrade" only if every Connection field says so, Upgrade only
+// if it names nothing else, and a list only without tabs between its elements
+// (RFC 9110, section 5.6.3, has them), so these are put into the form it takes.
 func appendForUpgrader(dst, head []byte) []byte {
 	line, rest, _ := bytes.Cut(head, []byte("\r\n"))
 	dst = append(append(dst, line...), "\r\n"...)
@@ -342,6 +343,11 @@ func appendForUpgrader(dst, head []byte) []byte {
 			if strings.EqualFold(string(name), wanted) {
 				dst = append(append(dst, line...), "\r\n"...)
 			}
+		}
+	}
+	for i, c := range dst {
+		if c == '\t' {
+			dst[i] = ' '
 		}
 	}
 	return append(dst, "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n"...)

@@ -186,14 +186,16 @@ func checkResponse(head []byte, key string, protocols []string) (subprotocol str
 	if ext, ok := h["Sec-Websocket-Extensions"]; ok {
 		return "", fmt.Errorf("response has extension %q, but none was offered", ext)
 	}
-	switch chosen := h["Sec-Websocket-Protocol"]; {
-	case len(chosen) == 0:
+	chosen, ok := h["Sec-Websocket-Protocol"]
+	if !ok {
 		return "", nil
-	case len(chosen) > 1 || !slices.Contains(protocols, chosen[0]):
-		return "", fmt.Errorf("response has subprotocol %q, but offered were %q", chosen, protocols)
-	default:
-		return chosen[0], nil
 	}
+	for _, p := range protocols {
+		if len(chosen) == 1 && chosen[0] == p {
+			return p, nil // not chosen[0], which would keep the head alive
+		}
+	}
+	return "", fmt.Errorf("response has subprotocol %q, but offered were %q", chosen, protocols)
 }
 
 // parseStatusLine parses the first line of a response (RFC 9112, section 4). The

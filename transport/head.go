@@ -166,7 +166,7 @@ func parseFields(s string) (http.Header, *StatusError) {
 			return nil, badRequest("control character in a header field")
 		}
 
-		key := textproto.CanonicalMIMEHeaderKey(name)
+		key := fieldKey(name)
 		if prev := h[key]; prev != nil {
 			h[key] = append(prev, value)
 			continue
@@ -176,6 +176,24 @@ func parseFields(s string) (http.Header, *StatusError) {
 		values = append(values, value)
 		h[key] = values[len(values)-1 : len(values) : len(values)]
 	}
+}
+
+// fieldKey returns the name as it is in an http.Header. The names that every
+// handshake has, in the spelling that nearly all clients use, need no new string.
+func fieldKey(name string) string {
+	switch name {
+	case "Sec-WebSocket-Key":
+		return "Sec-Websocket-Key"
+	case "Sec-WebSocket-Version":
+		return "Sec-Websocket-Version"
+	case "Sec-WebSocket-Protocol":
+		return "Sec-Websocket-Protocol"
+	case "Sec-WebSocket-Extensions":
+		return "Sec-Websocket-Extensions"
+	case "Sec-WebSocket-Accept":
+		return "Sec-Websocket-Accept"
+	}
+	return textproto.CanonicalMIMEHeaderKey(name)
 }
 
 // checkNoBody refuses what announces a body (RFC 9112, section 6): any

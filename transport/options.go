@@ -48,7 +48,8 @@ type Options struct {
 	// Default 5 s.
 	HandshakeTimeout time.Duration
 
-	// MaxHandshakeBytes bounds the request head. Default 8 KiB.
+	// MaxHandshakeBytes bounds the request head, and is what a handshake takes
+	// of memory. Default 8 KiB; negative means 1 MiB, as there must be a limit.
 	MaxHandshakeBytes int
 
 	// MaxMessageBytes bounds a message, all its fragments together; a larger
@@ -122,6 +123,9 @@ func (o *Options) withDefaults() Options {
 	count(&c.MaxConns, noLimit)
 	count(&c.MaxConnsPerIP, noLimit)
 	count(&c.MaxHandshakeBytes, 8<<10)
+	if c.MaxHandshakeBytes == noLimit {
+		c.MaxHandshakeBytes = 1 << 20
+	}
 	count(&c.MaxMessageBytes, 64<<10)
 	count(&c.MaxFragments, 1024)
 	count(&c.MaxControlFrames, 64)

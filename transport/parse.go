@@ -43,10 +43,11 @@ func putInbound(in *inbound) {
 }
 
 // violation is a peer's breach of the protocol or of a limit, with the close
-// code that answers it.
+// code that answers it; or its close frame, which ends the input just so.
 type violation struct {
 	code   int
 	reason string
+	closed bool // no breach: the peer's close frame
 }
 
 // parseHeader reads a frame header from the beginning of b. size 0 means that
@@ -68,7 +69,7 @@ func parseHeader(b []byte) (h ws.Header, size int, bad *violation) {
 			return h, 0, nil
 		}
 		if n = int64(binary.BigEndian.Uint16(b[2:])); n < 126 {
-			return h, 0, &violation{CloseProtocolError, "payload length is not minimal"}
+			return h, 0, &violation{code: CloseProtocolError, reason: "payload length is not minimal"}
 		}
 		size = 4
 	case 127:
@@ -77,10 +78,10 @@ func parseHeader(b []byte) (h ws.Header, size int, bad *violation) {
 		}
 		u := binary.BigEndian.Uint64(b[2:])
 		if u>>63 != 0 {
-			return h, 0, &violation{CloseProtocolError, "payload length has its top bit set"}
+			return h, 0, &violation{code: CloseProtocolError, reason: "payload length has its top bit set"}
 		}
 		if n = int64(u); n < 1<<16 {
-			return h, 0, &violation{CloseProtocolError, "payload length is not minimal"}
+			return h, 0, &violation{code: CloseProtocolError, reason: "payload length is not minimal"}
 		}
 		size = 10
 	}
@@ -107,16 +108,16 @@ func (c *Conn) checkHeader(h ws.Header) *violation {
 		state = state.Set(ws.StateFragmented)
 	}
 	if err := ws.CheckHeader(h, state); err != nil {
-		return &violation{CloseProtocolError, err.Error()}
+		return &violation{code: CloseProtocolError, reason: err.Error()}
 	}
 	if h.OpCode.IsControl() {
 		return nil
 	}
 	if h.Length > int64(c.sh.opts.MaxMessageBytes)-int64(held) {
-		return &violation{CloseMessageTooBig, fmt.Sprintf("message exceeds %d bytes", c.sh.opts.MaxMessageBytes)}
+		return &violation{code: CloseMessageTooBig, reason: fmt.Sprintf("message exceeds %d bytes", c.sh.opts.MaxMessageBytes)}
 	}
 	if open && frames >= c.sh.opts.MaxFragments {
-		return &violation{ClosePolicyViolation, fmt.Sprintf("message has more than %d fragments", c.sh.opts.MaxFragments)}
+		return &violation{code: ClosePolicyViolation, reason: fmt.Sprintf("message has more than %d fragments", c.sh.opts.MaxFragments)}
 	}
 	return nil
 }
@@ -178,8 +179,11 @@ func (c *Conn) feed(p []byte) {
 				ws.Cipher(payload, h.Mask, 0)
 			}
 			if h.OpCode == ws.OpText && !utf8.Valid(payload) {
-				bad = &violation{CloseInvalidPayload, "text message is not UTF-8"}
+				bad = &violation{code: CloseInvalidPayload, reason: "text message is not UTF-8"}
 				break
+			}
+			if in != nil {
+				c.frameSince.Store(0) // part of the header came earlier
 			}
 			messages += c.deliver(Op(h.OpCode), payload)
 			continue
@@ -201,25 +205,29 @@ func (c *Conn) feed(p []byte) {
 	sh.stats.bytesIn.Add(uint64(total))
 	sh.stats.framesIn.Add(uint64(frames))
 	sh.stats.messagesIn.Add(uint64(messages))
-	if bad != nil {
-		c.violate(bad)
-	}
 	if in := c.in; in != nil {
 		switch {
-		case in.inFrame || in.hdrLen > 0:
+		case bad == nil && (in.inFrame || in.hdrLen > 0):
 			if c.frameSince.CompareAndSwap(0, now) {
 				sh.wheel.atMost(c, now+sh.ticks(sh.opts.FrameTimeout))
 			}
-		case !in.fragmented || c.deaf:
+		case bad == nil && in.fragmented:
+			c.frameSince.Store(0)
+		default:
 			c.in = nil
 			c.frameSince.Store(0)
 			putInbound(in)
-		default:
-			c.frameSince.Store(0)
 		}
 	}
 	if messages > 0 {
 		c.h.OnReadDone(c)
+	}
+	switch {
+	case bad == nil:
+	case bad.closed:
+		c.peerClosed(bad)
+	default:
+		c.violate(bad)
 	}
 }
 
@@ -250,7 +258,7 @@ func (c *Conn) resumeFrame(in *inbound, p []byte, messages *int) (rest []byte, b
 		return rest, bad
 	}
 	if in.op == ws.OpText && !in.checkUTF8(last && h.Fin) {
-		return rest, &violation{CloseInvalidPayload, "text message is not UTF-8"}
+		return rest, &violation{code: CloseInvalidPayload, reason: "text message is not UTF-8"}
 	}
 	if !last {
 		return rest, nil
@@ -299,10 +307,11 @@ func (in *inbound) checkUTF8(end bool) bool {
 	return true
 }
 
-// control acts on a control frame (RFC 6455, section 5.5).
+// control acts on a control frame (RFC 6455, section 5.5). It returns what ends
+// the input, if this does.
 func (c *Conn) control(op ws.OpCode, payload []byte) *violation {
 	if !c.allowControl() {
-		return &violation{ClosePolicyViolation, "too many control frames"}
+		return &violation{code: ClosePolicyViolation, reason: "too many control frames"}
 	}
 	switch op {
 	case ws.OpPing:
@@ -310,19 +319,19 @@ func (c *Conn) control(op ws.OpCode, payload []byte) *violation {
 	case ws.OpClose:
 		code, reason := CloseNoStatus, ""
 		if len(payload) == 1 {
-			return &violation{CloseProtocolError, "close frame with half a code"}
+			return &violation{code: CloseProtocolError, reason: "close frame with half a code"}
 		}
 		if len(payload) >= 2 {
 			code = int(binary.BigEndian.Uint16(payload))
 			if !validCloseCode(code) {
-				return &violation{CloseProtocolError, fmt.Sprintf("close code %d is not allowed", code)}
+				return &violation{code: CloseProtocolError, reason: fmt.Sprintf("close code %d is not allowed", code)}
 			}
 			if !utf8.Valid(payload[2:]) {
-				return &violation{CloseInvalidPayload, "close reason is not UTF-8"}
+				return &violation{code: CloseInvalidPayload, reason: "close reason is not UTF-8"}
 			}
 			reason = string(payload[2:])
 		}
-		c.peerClosed(code, reason)
+		return &violation{code: code, reason: reason, closed: true}
 	}
 	return nil
 }

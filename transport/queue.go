@@ -90,6 +90,7 @@ func putOutq(q *outq) {
 	if cap(v) > maxKeptSegments {
 		v = nil
 	}
+	clear(v) // do not keep a shared frame alive
 	*q = outq{in: keep(q.in), out: keep(q.out), backup: v[:0]}
 	outqPool.Put(q)
 }
@@ -117,7 +118,7 @@ func (q *outq) idle() bool {
 // window prepares up to limit bytes to be written in q.vec. Only when all that
 // was being written is gone does it take what has come since, so that control
 // frames go between frames, never into one.
-func (q *outq) window(c *Conn, limit int) net.Buffers {
+func (q *outq) window(c *Conn, limit int) *net.Buffers {
 	if len(q.out) == 0 {
 		q.out = q.out[:0]
 		if q.pong || q.ping {
@@ -154,7 +155,7 @@ func (q *outq) window(c *Conn, limit int) net.Buffers {
 		}
 	}
 	q.backup, q.vec = v, v
-	return v
+	return &q.vec
 }
 
 // consume forgets n written bytes.

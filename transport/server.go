@@ -24,9 +24,15 @@ type Server struct {
 	closed    bool
 	listeners map[net.Listener]struct{}
 	conns     int // handshakes included
-	perIP     map[netip.Addr]int
+	perIP     map[netip.Addr]*ipCount
 	opening   sync.WaitGroup        // handshakes under way
 	pending   map[net.Conn]struct{} // their sockets
+}
+
+// ipCount is the number of connections from one address.
+type ipCount struct {
+	addr netip.Addr
+	n    int
 }
 
 // Accept is asked for the Handler of each new connection. c can be sent to
@@ -44,10 +50,13 @@ func NewServer(accept Accept, o *Options) (*Server, error) {
 	return &Server{
 		sh: sh, drv: goroutineDriver{}, accept: accept,
 		listeners: make(map[net.Listener]struct{}),
-		perIP:     make(map[netip.Addr]int),
+		perIP:     make(map[netip.Addr]*ipCount),
 		pending:   make(map[net.Conn]struct{}),
 	}, nil
 }
+
+// Options returns the options in force: every limit with its value.
+func (s *Server) Options() Options { return s.sh.opts }
 
 // Stats returns the counters of the server.
 func (s *Server) Stats() Stats {
@@ -124,36 +133,44 @@ func (s *Server) isClosed() bool {
 // ServeConn does the opening handshake on nc, in the background, and serves
 // the connection. It owns nc from now on.
 func (s *Server) ServeConn(nc net.Conn) {
-	if refusal := s.enter(nc, nc.RemoteAddr()); refusal != nil {
-		go s.refuse(nc, refusal, time.Now().Add(s.sh.opts.HandshakeTimeout))
+	deadline := time.Now().Add(s.sh.opts.HandshakeTimeout)
+	nc.SetDeadline(deadline) //nolint:errcheck // a Conn without deadlines is closed by Shutdown
+	ip, refusal := s.enter(nc, nc.RemoteAddr())
+	if refusal != nil {
+		go s.refuse(nc, refusal)
 		return
 	}
-	go s.handshake(nc)
+	go s.handshake(nc, ip, deadline)
 }
 
-// enter counts a connection in, or says why it cannot be had. nc may be nil.
-func (s *Server) enter(nc net.Conn, addr net.Addr) *StatusError {
+// enter counts a connection in, until leave(ip), or says why it cannot be had.
+// nc may be nil. ip is nil if connections are not counted by address.
+func (s *Server) enter(nc net.Conn, addr net.Addr) (ip *ipCount, refusal *StatusError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := &s.sh.opts
 	if s.closed {
-		return &StatusError{Status: http.StatusServiceUnavailable, Reason: "server is shutting down"}
+		return nil, &StatusError{Status: http.StatusServiceUnavailable, Reason: "server is shutting down"}
 	}
 	if s.conns >= o.MaxConns {
-		return &StatusError{Status: http.StatusServiceUnavailable, Reason: "too many connections"}
+		return nil, &StatusError{Status: http.StatusServiceUnavailable, Reason: "too many connections"}
 	}
-	if ip, ok := s.counted(addr); ok {
-		if s.perIP[ip] >= o.MaxConnsPerIP {
-			return &StatusError{Status: http.StatusTooManyRequests, Reason: "too many connections from this address"}
+	if a, ok := s.counted(addr); ok {
+		if ip = s.perIP[a]; ip == nil {
+			ip = &ipCount{addr: a}
+			s.perIP[a] = ip
 		}
-		s.perIP[ip]++
+		if ip.n >= o.MaxConnsPerIP {
+			return nil, &StatusError{Status: http.StatusTooManyRequests, Reason: "too many connections from this address"}
+		}
+		ip.n++
 	}
 	s.conns++
 	s.opening.Add(1)
 	if nc != nil {
 		s.pending[nc] = struct{}{}
 	}
-	return nil
+	return ip, nil
 }
 
 // counted returns the address under which a connection is counted, if
@@ -171,14 +188,15 @@ func (s *Server) counted(addr net.Addr) (netip.Addr, bool) {
 }
 
 // leave counts a connection out.
-func (s *Server) leave(addr net.Addr) {
+func (s *Server) leave(ip *ipCount) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns--
-	if ip, ok := s.counted(addr); ok {
-		if s.perIP[ip]--; s.perIP[ip] <= 0 {
-			delete(s.perIP, ip)
-		}
+	if ip == nil {
+		return
+	}
+	if ip.n--; ip.n == 0 {
+		delete(s.perIP, ip.addr)
 	}
 }
 
@@ -190,28 +208,29 @@ func (s *Server) opened(nc net.Conn) {
 	s.opening.Done()
 }
 
-// refuse answers a handshake that fails and closes the socket.
-func (s *Server) refuse(nc net.Conn, e *StatusError, deadline time.Time) {
+// refuse answers a handshake that fails and closes the socket. It takes no
+// longer than lingerTimeout.
+func (s *Server) refuse(nc net.Conn, e *StatusError) {
 	s.sh.stats.refused.Add(1)
-	defer nc.Close()         //nolint:errcheck // there is nobody to tell
-	nc.SetDeadline(deadline) //nolint:errcheck // a Conn without deadlines is closed by Shutdown
+	defer nc.Close()                              //nolint:errcheck // there is nobody to tell
+	nc.SetDeadline(time.Now().Add(lingerTimeout)) //nolint:errcheck // a Conn without deadlines is closed by Shutdown
+	// Input that is left unread could make the kernel discard the answer, and
+	// keep a peer on a net.Pipe from reading it.
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		io.Copy(io.Discard, io.LimitReader(nc, 64<<10)) //nolint:errcheck // whatever it is, it is the end
+	}()
 	if _, err := nc.Write(appendRefusal(nil, e)); err != nil {
 		return
 	}
 	if w, ok := nc.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil {
-		// Closing with input unread could make the kernel discard the answer.
-		if end := time.Now().Add(lingerTimeout); end.Before(deadline) {
-			nc.SetReadDeadline(end) //nolint:errcheck // as above
-		}
-		io.Copy(io.Discard, io.LimitReader(nc, 64<<10)) //nolint:errcheck // whatever it is, it is the end
+		<-drained
 	}
 }
 
 // handshake does the opening handshake on a raw connection.
-func (s *Server) handshake(nc net.Conn) {
-	deadline := time.Now().Add(s.sh.opts.HandshakeTimeout)
-	nc.SetDeadline(deadline) //nolint:errcheck // a Conn without deadlines is closed by Shutdown
-	// One byte more than fits, so that readHead can tell.
+func (s *Server) handshake(nc net.Conn, ip *ipCount, deadline time.Time) {
 	buf := make([]byte, 0, s.sh.opts.MaxHandshakeBytes)
 	head, rest, err := readHead(nc, buf)
 	var hs *Handshake
@@ -219,15 +238,15 @@ func (s *Server) handshake(nc net.Conn) {
 		hs, err = s.check(head, nc.RemoteAddr(), connTLS(nc), deadline)
 	}
 	if err == nil {
-		err = s.upgrade(nc, head, rest, hs)
+		err = s.upgrade(nc, ip, head, rest, hs)
 	}
 	if err == nil {
 		return
 	}
-	s.leave(nc.RemoteAddr())
+	s.leave(ip)
 	var e *StatusError
 	if errors.As(err, &e) {
-		s.refuse(nc, e, deadline)
+		s.refuse(nc, e)
 	} else {
 		s.sh.stats.refused.Add(1)
 		nc.Close() //nolint:errcheck // the peer has gone, or said nothing in time
@@ -259,19 +278,19 @@ func (s *Server) check(head []byte, addr net.Addr, state *tls.ConnectionState, d
 	principal, err := o.OnConnect(ctx, hs)
 	var e *StatusError
 	switch {
-	case err == nil:
-		hs.Principal = principal
-		return hs, nil
 	case errors.As(err, &e):
 		return nil, e
 	case ctx.Err() != nil:
 		return nil, &StatusError{Status: http.StatusServiceUnavailable, Reason: http.StatusText(http.StatusServiceUnavailable)}
+	case err == nil:
+		hs.Principal = principal
+		return hs, nil
 	}
 	return nil, &StatusError{Status: http.StatusForbidden, Reason: http.StatusText(http.StatusForbidden)}
 }
 
 // upgrade answers 101 and starts the connection. It ends what enter began.
-func (s *Server) upgrade(nc net.Conn, head, rest []byte, hs *Handshake) error {
+func (s *Server) upgrade(nc net.Conn, ip *ipCount, head, rest []byte, hs *Handshake) error {
 	answer, err := appendUpgrade(nil, head, hs)
 	if err != nil {
 		return err
@@ -283,7 +302,7 @@ func (s *Server) upgrade(nc net.Conn, head, rest []byte, hs *Handshake) error {
 		return err
 	}
 	c := newConn(s.sh, s.drv, nc, false, hs.Subprotocol)
-	c.srv = s
+	c.srv, c.ip = s, ip
 	h := s.accept(c, hs)
 	c.start(h, append([]byte(nil), rest...))
 	s.opened(nc)
@@ -299,19 +318,20 @@ func (s *Server) upgrade(nc net.Conn, head, rest []byte, hs *Handshake) error {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	deadline := time.Now().Add(s.sh.opts.HandshakeTimeout)
 	addr := httpAddr(r)
-	if refusal := s.enter(nil, addr); refusal != nil {
+	ip, refusal := s.enter(nil, addr)
+	if refusal != nil {
 		s.refuseHTTP(w, refusal)
 		return
 	}
 	head := appendRequestHead(nil, r)
 	hs, err := s.check(head, addr, r.TLS, deadline)
 	if err == nil {
-		err = s.hijack(w, head, hs, deadline)
+		err = s.hijack(w, ip, head, hs, deadline)
 	}
 	if err == nil {
 		return
 	}
-	s.leave(addr)
+	s.leave(ip)
 	s.opened(nil)
 	var e *StatusError
 	if errors.As(err, &e) {
@@ -321,28 +341,34 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) hijack(w http.ResponseWriter, head []byte, hs *Handshake, deadline time.Time) error {
+func (s *Server) hijack(w http.ResponseWriter, ip *ipCount, head []byte, hs *Handshake, deadline time.Time) error {
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return &StatusError{Status: http.StatusInternalServerError, Reason: "this server cannot upgrade connections"}
 	}
 	nc.SetDeadline(deadline) //nolint:errcheck // upgrade clears it, and fails if it cannot
 	rest, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	hs.RemoteAddr = nc.RemoteAddr()
-	if err := s.upgrade(nc, head, rest, hs); err != nil {
+	if err := s.upgrade(nc, ip, head, rest, hs); err != nil {
 		nc.Close() //nolint:errcheck // the peer has gone
-		return fmt.Errorf("transport: upgrade: %w", errors.Join(err))
+		return err
 	}
 	return nil
 }
 
 func (s *Server) refuseHTTP(w http.ResponseWriter, e *StatusError) {
 	s.sh.stats.refused.Add(1)
+	status, body := e.Status, e.Reason
+	if status < 300 || status > 599 { // as appendRefusal has it
+		status, body = http.StatusInternalServerError, ""
+	}
+	if body == "" {
+		body = http.StatusText(status)
+	}
 	for k, v := range e.Header {
 		w.Header()[k] = v
 	}
 	w.Header().Set("Connection", "close")
-	http.Error(w, e.Reason, e.Status)
+	http.Error(w, body, status)
 }
 
 // httpAddr returns the peer's address as net/http tells it.

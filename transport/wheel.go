@@ -39,8 +39,8 @@ func newWheel(tick time.Duration) *wheel {
 // now is the current tick. It begins at 1, so that 0 can mean "not set".
 func (w *wheel) now() int64 { return w.ticks.Load() }
 
-// add begins to watch c, first at the given tick.
-func (w *wheel) add(c *Conn, due int64) {
+// add begins to watch c, and counts it as heard of now.
+func (w *wheel) add(c *Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.n++
@@ -50,7 +50,8 @@ func (w *wheel) add(c *Conn, due int64) {
 		w.at = w.ticks.Load()
 		go w.run()
 	}
-	w.insert(c, max(due, w.at+1))
+	c.lastRead.Store(w.now())
+	w.insert(c, w.at+1)
 }
 
 func (w *wheel) advance() { w.ticks.Store(int64(time.Since(w.start)/w.tick) + 1) }

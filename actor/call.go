@@ -1,0 +1,513 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/wireroom/wireroom/codec"
+	"github.com/wireroom/wireroom/transport"
+)
+
+// Call is what an Interceptor learns of a call.
+type Call struct {
+	Method    string // wire name
+	Group     string
+	Sender    WsSender
+	Handshake *Handshake // nil for a call that did not come over a connection
+}
+
+// Interceptor stands around each call of a method. It calls next, at most once,
+// or answers for it. The context that it hands to next is the one the method
+// gets.
+type Interceptor func(ctx context.Context, call *Call, next func(context.Context) (any, error)) (any, error)
+
+// cancelMethod is the notification by which a peer cancels its calls: with
+// {"id": id} or with [id, …].
+const cancelMethod = "rpc.cancel"
+
+var cancelName = []byte(cancelMethod)
+
+var errUnknownMessage = errors.New("message of unknown type")
+
+// exchange handles messages, one at a time. It has what they have in common,
+// and buffers to be used again.
+type exchange struct {
+	e      *Engine
+	conn   *conn // nil for HandleMessage
+	sender WsSender
+	hs     *Handshake
+	wire   *wire
+	base   context.Context // what the calls' contexts derive from; nil means Background
+
+	envs  []codec.Envelope
+	out   []byte
+	items [][]byte
+}
+
+var exchangePool = sync.Pool{New: func() any { return new(exchange) }}
+
+func getExchange(e *Engine) *exchange {
+	x := exchangePool.Get().(*exchange)
+	x.e = e
+	return x
+}
+
+func putExchange(x *exchange) {
+	clear(x.envs)
+	clear(x.items)
+	out := x.out[:0]
+	if cap(out) > maxKeptScratch {
+		out = nil
+	}
+	*x = exchange{envs: x.envs[:0], items: x.items[:0], out: out}
+	exchangePool.Put(x)
+}
+
+// receive handles a message of the connection and sends the reply, if there is
+// one.
+func (x *exchange) receive(op transport.Op, msg []byte) {
+	if f := x.e.opts.OnMessage; f != nil {
+		x.raw(f, op, msg)
+		return
+	}
+	if reply := x.process(msg); reply != nil {
+		x.reply(reply)
+	}
+}
+
+// reply sends an encoded reply. One that does not fit is replaced by an error.
+func (x *exchange) reply(reply []byte) {
+	err := x.sender.write(x.wire.op, reply)
+	if !errors.Is(err, ErrTooLarge) {
+		return
+	}
+	envs, batch, _ := x.wire.codec.Split(nil, reply)
+	var id []byte
+	if len(envs) == 1 && !batch {
+		id = envs[0].ID
+	}
+	_ = x.sender.write(x.wire.op, x.wire.codec.AppendError(nil, id, false, errReplyTooLarge)) // the peer may have gone
+}
+
+var errReplyTooLarge = &Error{Code: codec.CodeInternalError, Message: "response is too large"}
+
+func (x *exchange) raw(f func(context.Context, WsSender, Message), op transport.Op, msg []byte) {
+	defer x.e.recovered("OnMessage", x.sender, nil)
+	f(x.sender.Context(), x.sender, Message{Binary: op == transport.Binary, Data: msg})
+}
+
+// recovered ends a panic of the user's code; *err then says what the peer is
+// told. It is to be deferred.
+func (e *Engine) recovered(name string, from WsSender, err *error) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	e.stats.panics.Add(1)
+	if err != nil {
+		*err = &Error{Code: codec.CodeInternalError, Message: "internal error"}
+	}
+	e.event(CallPanicked{Method: name, Sender: from, Value: v, Stack: debug.Stack()})
+}
+
+// process handles one JSON-RPC message. The reply is valid until the next one;
+// nil means that there is none.
+func (x *exchange) process(msg []byte) []byte {
+	cd := x.wire.codec
+	envs, batch, bad := cd.Split(x.envs[:0], msg)
+	x.envs = envs
+	if bad != nil {
+		x.e.stats.errors.Add(1)
+		x.out = cd.AppendError(x.out[:0], nil, false, bad)
+		return x.out
+	}
+	if !batch {
+		out, answered := x.single(x.out[:0], &envs[0], false)
+		x.out = out
+		if !answered {
+			return nil
+		}
+		return out
+	}
+	if limit := x.e.opts.MaxBatch; len(envs) > limit {
+		x.e.stats.errors.Add(1)
+		x.out = cd.AppendError(x.out[:0], nil, false,
+			&Error{Code: codec.CodeInvalidRequest, Message: fmt.Sprintf("batch has more than %d items", limit)})
+		return x.out
+	}
+	x.items = x.items[:0]
+	total := 0
+	for i := range envs {
+		item, answered := x.single(nil, &envs[i], true)
+		if !answered {
+			continue
+		}
+		total += len(item)
+		if total > x.e.maxReply {
+			// What has been answered so far only keeps memory: no queue holds it.
+			x.out = cd.AppendError(x.out[:0], nil, false, errReplyTooLarge)
+			return x.out
+		}
+		x.items = append(x.items, item)
+	}
+	if len(x.items) == 0 {
+		return nil
+	}
+	x.out = cd.AppendBatch(x.out[:0], x.items)
+	return x.out
+}
+
+// single handles one envelope and appends the reply to out, if there is one
+// now: a method that runs concurrently replies by itself, later.
+func (x *exchange) single(out []byte, env *codec.Envelope, batch bool) (_ []byte, answered bool) {
+	e, cd := x.e, x.wire.codec
+	switch env.Kind {
+	case codec.Response:
+		e.stats.unmatched.Add(1) // we have not asked anything
+		return out, false
+	case codec.Invalid:
+		e.stats.errors.Add(1)
+		return cd.AppendError(out, env.ID, env.Bare, env.Err), true
+	}
+	e.stats.calls.Add(1)
+	m := e.table.Load().methods[string(env.Method)]
+	if m == nil {
+		if string(env.Method) == cancelMethod {
+			return out, false // it came too late, or it would not have got here
+		}
+		e.stats.errors.Add(1)
+		if env.Kind == codec.Notification {
+			return out, false
+		}
+		return cd.AppendError(out, env.ID, env.Bare, &Error{Code: codec.CodeMethodNotFound, Message: "method not found"}), true
+	}
+	cl := &call{
+		e: e, m: m, wire: x.wire, conn: x.conn, sender: x.sender, hs: x.hs, base: x.base,
+		id: env.ID, params: env.Params, bare: env.Bare, silent: env.Kind == codec.Notification,
+	}
+	if m.concurrent > 0 && x.conn != nil && !batch {
+		cl.detach()
+		return out, false
+	}
+	return cl.answer(out)
+}
+
+// call is one call of a method, under way.
+type call struct {
+	e      *Engine
+	m      *method
+	wire   *wire
+	conn   *conn
+	sender WsSender
+	hs     *Handshake
+	base   context.Context
+	id     []byte
+	params []byte
+	bare   bool
+	silent bool // a notification
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+}
+
+// answer runs the call and appends the reply to out.
+func (cl *call) answer(out []byte) (_ []byte, answered bool) {
+	result, err := cl.run()
+	if cl.silent {
+		return out, false
+	}
+	cd := cl.wire.codec
+	if err == nil {
+		if cl.bare && !cl.m.hasResult {
+			result = map[string]bool{"success": true}
+		}
+		var reply []byte
+		if reply, err = cd.AppendResult(out, cl.id, cl.bare, result); err == nil {
+			return reply, true
+		}
+		err = fmt.Errorf("encode the result: %w", err)
+	}
+	return cd.AppendError(out, cl.id, cl.bare, cl.explain(err)), true
+}
+
+// run runs the call, with its context, interceptors and the recovery from
+// panics around it.
+func (cl *call) run() (result any, err error) {
+	if err := cl.begin(); err != nil {
+		return nil, err
+	}
+	defer cl.finish()
+	if len(cl.e.opts.Interceptors) == 0 {
+		return cl.m.invoke(cl)
+	}
+	defer cl.e.recovered(cl.m.name, cl.sender, &err)
+	info := &Call{Method: cl.m.name, Group: cl.m.group, Sender: cl.sender, Handshake: cl.hs}
+	next := func(ctx context.Context) (any, error) {
+		cl.ctx = ctx
+		return cl.m.invoke(cl)
+	}
+	for _, f := range slices.Backward(cl.e.opts.Interceptors) {
+		inner := next
+		next = func(ctx context.Context) (any, error) { return f(ctx, info, inner) }
+	}
+	return next(cl.ctx)
+}
+
+// begin makes the context, if the method or an interceptor wants one.
+func (cl *call) begin() error {
+	base := cl.base
+	if base == nil {
+		base = context.Background()
+	}
+	if cl.conn == nil {
+		cl.ctx = base
+		return base.Err()
+	}
+	if cl.m.wantContext || len(cl.e.opts.Interceptors) > 0 || cl.m.svc.actor != nil {
+		cl.ctx, cl.cancel = context.WithCancelCause(base)
+	}
+	return cl.conn.beginCall(cl)
+}
+
+func (cl *call) finish() {
+	if cl.conn == nil {
+		return
+	}
+	cl.conn.endCall(cl)
+	if cl.cancel != nil {
+		cl.cancel(context.Canceled)
+	}
+}
+
+// explain turns an error into what the peer is told. The text of an error that
+// is not meant for it stays here.
+func (cl *call) explain(err error) *Error {
+	cl.e.stats.errors.Add(1)
+	var own *Error
+	if errors.As(err, &own) {
+		return own
+	}
+	var coded interface {
+		error
+		ErrorCode() int
+	}
+	if errors.As(err, &coded) {
+		out := &Error{Code: coded.ErrorCode(), Message: coded.Error()}
+		var data interface{ ErrorData() any }
+		if errors.As(err, &data) {
+			out.Data = data.ErrorData()
+		}
+		return out
+	}
+	switch {
+	case errors.Is(err, ErrCancelled),
+		cl.ctx != nil && errors.Is(err, context.Canceled) && errors.Is(context.Cause(cl.ctx), ErrCancelled):
+		return &Error{Code: codec.CodeCancelled, Message: "request cancelled"}
+	case errors.Is(err, ErrBusy):
+		return &Error{Code: codeBusy, Message: "server is busy"}
+	}
+	cl.e.event(CallFailed{Method: cl.m.name, Sender: cl.sender, Err: err})
+	return &Error{Code: codec.CodeInternalError, Message: "internal error"}
+}
+
+// detach runs the call on a goroutine of its own, as soon as the method's
+// bound allows it; until then the connection waits.
+func (cl *call) detach() {
+	cl.id, cl.params = slices.Clone(cl.id), slices.Clone(cl.params)
+	c := cl.conn
+	c.mu.Lock()
+	if c.calls == nil {
+		c.calls = new(calls)
+	}
+	t := c.calls
+	slot := t.slot(cl.m)
+	c.mu.Unlock()
+	slot <- struct{}{} // at the bound: later messages wait for one to end
+	go func() {
+		defer func() { <-slot }()
+		buf := getScratch()
+		defer putScratch(buf)
+		reply, answered := cl.answer(buf.b)
+		buf.b = reply
+		if answered {
+			x := exchange{e: cl.e, sender: cl.sender, wire: cl.wire}
+			x.reply(reply)
+		}
+	}()
+}
+
+// ---- cancellation
+
+// calls are the calls of a connection that are under way.
+type calls struct {
+	active    []*call
+	cancelled [][]byte // ids of calls that wait, and are not to be begun
+	slots     map[*method]chan struct{}
+}
+
+// maxCancelled bounds the ids that a peer may have cancelled ahead.
+const maxCancelled = 1024
+
+func (t *calls) slot(m *method) chan struct{} {
+	if t.slots == nil {
+		t.slots = make(map[*method]chan struct{})
+	}
+	ch := t.slots[m]
+	if ch == nil {
+		ch = make(chan struct{}, m.concurrent)
+		t.slots[m] = ch
+	}
+	return ch
+}
+
+// idle is called when no message waits.
+func (t *calls) idle() {
+	if t != nil {
+		t.cancelled = nil
+	}
+}
+
+func (t *calls) cancelAll(cause error) {
+	for _, cl := range t.active {
+		if cl.cancel != nil {
+			cl.cancel(cause)
+		}
+	}
+}
+
+// beginCall enters the call among those that can be cancelled, unless it has
+// been cancelled already.
+func (c *conn) beginCall(cl *call) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cl.cancel == nil && (c.calls == nil || len(c.calls.cancelled) == 0) {
+		return nil
+	}
+	if c.calls == nil {
+		c.calls = new(calls)
+	}
+	t := c.calls
+	for i, id := range t.cancelled {
+		if cl.id != nil && string(id) == string(cl.id) {
+			t.cancelled = slices.Delete(t.cancelled, i, i+1)
+			if cl.cancel != nil {
+				cl.cancel(ErrCancelled)
+			}
+			return ErrCancelled
+		}
+	}
+	if cl.cancel == nil {
+		return nil
+	}
+	t.active = append(t.active, cl)
+	if c.end != nil {
+		cl.cancel(c.end)
+	}
+	return nil
+}
+
+func (c *conn) endCall(cl *call) {
+	if cl.cancel == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.calls
+	if i := slices.Index(t.active, cl); i >= 0 {
+		t.active = slices.Delete(t.active, i, i+1)
+	}
+}
+
+// cancelCall handles rpc.cancel as it arrives, ahead of what waits. It reports
+// whether the message was one.
+func (c *conn) cancelCall(msg []byte) bool {
+	cd := c.wire().codec
+	envs, batch, bad := cd.Split(nil, msg)
+	if bad != nil || batch || envs[0].Kind != codec.Notification || string(envs[0].Method) != cancelMethod {
+		return false
+	}
+	cancel := func(id []byte) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if t := c.calls; t != nil {
+			for _, cl := range t.active {
+				if string(cl.id) == string(id) {
+					cl.cancel(ErrCancelled)
+					return
+				}
+			}
+		}
+		if c.in == nil && !c.running {
+			return // nothing waits
+		}
+		if c.calls == nil {
+			c.calls = new(calls)
+		}
+		if t := c.calls; len(t.cancelled) < maxCancelled {
+			t.cancelled = append(t.cancelled, slices.Clone(id))
+		}
+	}
+	params := envs[0].Params
+	if !cd.Elements(params, func(_ int, id []byte) bool { cancel(id); return true }) {
+		cd.Members(params, func(name, id []byte) bool {
+			if string(name) == "id" {
+				cancel(id)
+			}
+			return true
+		})
+	}
+	return true
+}
+
+// HandleMessage handles one JSON-RPC message as if it had come over a
+// connection, and returns the reply, or nil if there is none. The codec is the
+// one of sender's connection, or JSON for the zero WsSender; the methods get
+// sender as it is. It fails if ctx is done before the message is handled.
+func (e *Engine) HandleMessage(ctx context.Context, sender WsSender, msg []byte) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("actor: handle message: %w", err)
+	}
+	x := getExchange(e)
+	defer putExchange(x)
+	x.sender, x.base, x.wire = sender, ctx, &e.wires[wireJSON]
+	if sender.c != nil && sender.c.e == e {
+		x.hs, x.wire = sender.c.hs, sender.c.wire()
+	}
+	reply := x.process(msg)
+	if reply == nil {
+		return nil, nil
+	}
+	return slices.Clone(reply), nil
+}
+
+// hint returns the name among names that is most like s, for error texts.
+func hint(s string, names []string) string {
+	best, score := "", 0
+	for _, n := range names {
+		if k := common(strings.ToLower(s), strings.ToLower(n)); k > score {
+			best, score = n, k
+		}
+	}
+	if score*2 < len(s) {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// common counts the letters that a and b begin and end with alike.
+func common(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	k := 0
+	for k < len(a)-n && k < len(b)-n && a[len(a)-1-k] == b[len(b)-1-k] {
+		k++
+	}
+	return n + k
+}

@@ -1,0 +1,379 @@
+package actor
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	hw "github.com/anthdm/hollywood/actor"
+
+	"github.com/wireroom/wireroom/codec"
+	"github.com/wireroom/wireroom/transport"
+)
+
+// Text, sent to the PID of a connection, is a text message to its peer; sent to
+// the PID of a room, to all members.
+type Text string
+
+// Binary is the same for a binary message.
+type Binary []byte
+
+// JSON is the same for a value, encoded as JSON, in a text message.
+type JSON struct{ Value any }
+
+// Push is the same for a JSON-RPC notification in the codec of each connection.
+type Push struct {
+	Method string
+	Params any
+}
+
+// Close, sent to the PID of a connection, closes it, as WsSender.CloseWith does.
+type Close struct {
+	Code   int
+	Reason string
+}
+
+// connKind is the kind of a connection's PID.
+const connKind = "ws"
+
+// conn is the actor of one connection: a hollywood process whose mailbox is
+// the outbound queue of the transport. It is what a WsSender points to, so that
+// it outlives the connection; what it refers to does not.
+//
+// Inbound, the transport's reader gathers the messages of a read, and a
+// goroutine that exists only while there is work runs them in order.
+type conn struct {
+	pid PID
+	e   *Engine
+	tc  atomic.Pointer[transport.Conn] // nil when the connection has ended
+	hs  *Handshake                     // nil unless some method asks for it
+
+	wireID  uint8
+	started bool // Start was called: the name is ours
+	greeted bool // OnConnect hooks have succeeded; touched before and by run
+
+	mu      sync.Mutex
+	in      *inbox // waits to be handled; nil while nothing does
+	running bool   // a goroutine is in run
+	paused  bool   // reading has stopped because too much waits
+	calls   *calls // under way; nil while none can be cancelled
+	rooms   []*room
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	end     *CloseError
+	pills   []any
+}
+
+// inbox gathers messages, one after the other in buf.
+type inbox struct {
+	buf  []byte
+	msgs []inboxItem
+}
+
+type inboxItem struct {
+	end int // in buf; it begins where the one before ends
+	op  transport.Op
+}
+
+var inboxPool = sync.Pool{New: func() any { return new(inbox) }}
+
+// maxKeptScratch is the largest buffer that goes back to a pool.
+const maxKeptScratch = 64 << 10
+
+func putInbox(in *inbox) {
+	if cap(in.buf) > maxKeptScratch {
+		return
+	}
+	in.buf, in.msgs = in.buf[:0], in.msgs[:0]
+	inboxPool.Put(in)
+}
+
+// ---- hollywood's Processer
+
+func (c *conn) Start()               { c.started = true }
+func (c *conn) began() bool          { return c.started }
+func (c *conn) PID() *PID            { return &c.pid }
+func (c *conn) Invoke([]hw.Envelope) {}
+func (c *conn) Shutdown()            {}
+
+// lookup, sent to a PID, learns whose it is.
+type lookup struct{ c *conn }
+
+// Send takes a message from any actor. It writes it to the connection's queue
+// at once: there is no other mailbox.
+func (c *conn) Send(_ *PID, msg any, from *PID) {
+	s := WsSender{c}
+	var err error
+	switch m := msg.(type) {
+	case Text:
+		err = s.Send(string(m))
+	case Binary:
+		err = s.SendBinary(m)
+	case JSON:
+		err = s.SendJSON(m.Value)
+	case Push:
+		err = s.Push(m.Method, m.Params)
+	case Close:
+		err = s.CloseWith(m.Code, m.Reason)
+	case *lookup:
+		m.c = c
+	default:
+		if c.e.sys.isPill(msg) {
+			c.stop(msg)
+			return
+		}
+		err = errUnknownMessage
+	}
+	if err != nil {
+		c.e.sys.deadLetter(&c.pid, msg, from)
+	}
+}
+
+// stop is hollywood's Poison: the connection closes, and the pill is completed
+// when it has ended.
+func (c *conn) stop(pill any) {
+	c.mu.Lock()
+	ended := c.end != nil
+	if !ended {
+		c.pills = append(c.pills, pill)
+	}
+	c.mu.Unlock()
+	if ended {
+		c.e.sys.finish(pill)
+		return
+	}
+	if tc := c.tc.Load(); tc != nil {
+		tc.Close(transport.CloseNormal, "")
+	}
+}
+
+func (c *conn) wire() *wire { return &c.e.wires[c.wireID] }
+
+// ---- the transport's Handler
+
+// OnMessage gathers a message for run.
+func (c *conn) OnMessage(tc *transport.Conn, op transport.Op, payload []byte) {
+	e := c.e
+	if e.opts.OnMessage == nil {
+		if op != c.wire().op {
+			tc.Close(transport.CloseUnsupportedData, "expected "+c.wire().op.String()+" messages")
+			return
+		}
+		if bytes.Contains(payload, cancelName) && c.cancelCall(payload) {
+			return
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := c.in
+	if in == nil {
+		in = inboxPool.Get().(*inbox)
+		c.in = in
+	}
+	in.buf = append(in.buf, payload...)
+	in.msgs = append(in.msgs, inboxItem{end: len(in.buf), op: op})
+	if !c.paused && (len(in.msgs) >= e.opts.MaxPendingMessages || len(in.buf) >= e.opts.MaxPendingBytes) {
+		c.paused = true
+		tc.Pause()
+	}
+}
+
+// OnReadDone begins to work on what has been gathered.
+func (c *conn) OnReadDone(*transport.Conn) {
+	c.mu.Lock()
+	start := !c.running && c.in != nil
+	if start {
+		c.running = true
+	}
+	c.mu.Unlock()
+	if start {
+		go c.run()
+	}
+}
+
+// OnClose ends the actor. What has arrived is still run, then the hooks.
+func (c *conn) OnClose(_ *transport.Conn, err *transport.CloseError) {
+	c.e.sys.remove(&c.pid)
+	c.tc.Store(nil)
+	c.mu.Lock()
+	c.end = err
+	rooms, pills, cancel := c.rooms, c.pills, c.cancel
+	c.rooms, c.pills = nil, nil
+	if c.calls != nil {
+		c.calls.cancelAll(err)
+	}
+	start := !c.running
+	c.running = true
+	c.mu.Unlock()
+	if cancel != nil {
+		cancel(err)
+	}
+	for _, r := range rooms {
+		r.depart(c)
+	}
+	for _, p := range pills {
+		c.e.sys.finish(p)
+	}
+	if start {
+		go c.run()
+	}
+}
+
+// ---- the goroutine that exists while there is work
+
+// run handles what has been gathered, in order, until nothing is left.
+func (c *conn) run() {
+	x := getExchange(c.e)
+	x.conn, x.sender, x.hs, x.wire = c, WsSender{c}, c.hs, c.wire()
+	done := false
+	var in *inbox
+	next := 0
+	defer func() {
+		if done {
+			putExchange(x)
+			return
+		}
+		// A method ended the goroutine (runtime.Goexit): go on with what is left.
+		if in != nil {
+			c.giveBack(in, next)
+		}
+		go c.run()
+	}()
+	for {
+		c.mu.Lock()
+		in, next = c.in, 0
+		c.in = nil
+		resume := c.paused && in == nil
+		if resume {
+			c.paused = false
+		}
+		if in == nil && c.end == nil {
+			c.running = false
+			c.calls.idle()
+		}
+		end := c.end
+		c.mu.Unlock()
+		if tc := c.tc.Load(); resume && tc != nil {
+			tc.Resume()
+		}
+		if in == nil {
+			if end != nil {
+				c.e.disconnected(c, end)
+			}
+			done = true
+			return
+		}
+		at := 0
+		for next < len(in.msgs) {
+			m := in.msgs[next]
+			next++
+			x.receive(m.op, in.buf[at:m.end])
+			at = m.end
+		}
+		putInbox(in)
+		in = nil
+	}
+}
+
+// giveBack puts the messages of in from the given one on before those that
+// have come since.
+func (c *conn) giveBack(in *inbox, from int) {
+	at := 0
+	if from > 0 {
+		at = in.msgs[from-1].end
+	}
+	rest := &inbox{buf: slices.Clone(in.buf[at:])}
+	for _, m := range in.msgs[from:] {
+		rest.msgs = append(rest.msgs, inboxItem{end: m.end - at, op: m.op})
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.in != nil {
+		at := 0
+		for _, m := range c.in.msgs {
+			rest.buf = append(rest.buf, c.in.buf[at:m.end]...)
+			rest.msgs = append(rest.msgs, inboxItem{end: len(rest.buf), op: m.op})
+			at = m.end
+		}
+	}
+	c.in = rest
+}
+
+// ---- life
+
+// context returns the context that ends with the connection. It is made when
+// first asked for.
+func (c *conn) context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil {
+		c.ctx, c.cancel = context.WithCancelCause(context.Background())
+		if c.end != nil {
+			c.cancel(c.end)
+		}
+	}
+	return c.ctx
+}
+
+func (c *conn) endErr() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.end == nil {
+		return nil
+	}
+	return c.end
+}
+
+// joined notes that the connection is a member of r. It reports false if the
+// connection has ended.
+func (c *conn) joined(r *room) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.end != nil || c.tc.Load() == nil {
+		return false
+	}
+	c.rooms = append(c.rooms, r)
+	return true
+}
+
+// left notes that the connection is no longer a member of r.
+func (c *conn) left(r *room) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.Index(c.rooms, r); i >= 0 {
+		c.rooms = slices.Delete(c.rooms, i, i+1)
+	}
+	if len(c.rooms) == 0 {
+		c.rooms = nil
+	}
+}
+
+// wire is a codec with the kind of message that it travels in.
+type wire struct {
+	codec codec.Codec
+	op    transport.Op
+}
+
+// The wires of an engine, by index.
+const (
+	wireJSON = iota
+	wireMsgpack
+	wireCount
+)
+
+// scratch is a pooled buffer for encoding.
+type scratch struct{ b []byte }
+
+var scratchPool = sync.Pool{New: func() any { return &scratch{b: make([]byte, 0, 512)} }}
+
+func getScratch() *scratch { return scratchPool.Get().(*scratch) }
+
+func putScratch(s *scratch) {
+	if cap(s.b) > maxKeptScratch {
+		return
+	}
+	s.b = s.b[:0]
+	scratchPool.Put(s)
+}
