@@ -183,14 +183,10 @@ func parseDefault(t reflect.Type, text string) (reflect.Value, error) {
 	return v.Elem(), json.Unmarshal([]byte(text), base.Addr().Interface())
 }
 
-// values returns new variables to bind into.
-func (b *binder) values() []reflect.Value {
-	if len(b.types) == 0 {
-		return nil
-	}
-	vs := make([]reflect.Value, len(b.types))
-	for i, t := range b.types {
-		vs[i] = reflect.New(t).Elem()
+// values appends new variables to bind into.
+func (b *binder) values(vs []reflect.Value) []reflect.Value {
+	for _, t := range b.types {
+		vs = append(vs, reflect.New(t).Elem())
 	}
 	return vs
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -134,12 +135,6 @@ func (x *exchange) process(msg []byte) []byte {
 		}
 		return out
 	}
-	if limit := x.e.opts.MaxBatch; len(envs) > limit {
-		x.e.stats.errors.Add(1)
-		x.out = cd.AppendError(x.out[:0], nil, false,
-			&Error{Code: codec.CodeInvalidRequest, Message: fmt.Sprintf("batch has more than %d items", limit)})
-		return x.out
-	}
 	x.items = x.items[:0]
 	total := 0
 	for i := range envs {
@@ -186,15 +181,18 @@ func (x *exchange) single(out []byte, env *codec.Envelope, batch bool) (_ []byte
 		}
 		return cd.AppendError(out, env.ID, env.Bare, &Error{Code: codec.CodeMethodNotFound, Message: "method not found"}), true
 	}
-	cl := &call{
-		e: e, m: m, wire: x.wire, conn: x.conn, sender: x.sender, hs: x.hs, base: x.base,
-		id: env.ID, params: env.Params, bare: env.Bare, silent: env.Kind == codec.Notification,
-	}
+	cl := callPool.Get().(*call)
+	cl.e, cl.m, cl.wire, cl.conn, cl.sender, cl.hs, cl.base = e, m, x.wire, x.conn, x.sender, x.hs, x.base
+	cl.id, cl.params, cl.bare, cl.silent = env.ID, env.Params, env.Bare, env.Kind == codec.Notification
 	if m.concurrent > 0 && x.conn != nil && !batch {
 		cl.detach()
 		return out, false
 	}
-	return cl.answer(out)
+	out, answered = cl.answer(out)
+	if m.svc.actor == nil && len(e.opts.Interceptors) == 0 {
+		putCall(cl) // nobody else can have kept it
+	}
+	return out, answered
 }
 
 // call is one call of a method, under way.
@@ -213,6 +211,18 @@ type call struct {
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+
+	vars []reflect.Value // what the params are bound to
+	args []reflect.Value // of the method, its receiver first
+}
+
+var callPool = sync.Pool{New: func() any { return new(call) }}
+
+func putCall(cl *call) {
+	clear(cl.vars)
+	clear(cl.args)
+	*cl = call{vars: cl.vars[:0], args: cl.args[:0]}
+	callPool.Put(cl)
 }
 
 // answer runs the call and appends the reply to out.

@@ -51,7 +51,7 @@ func New(o *Options) (*Engine, error) {
 	e.onEvent = e.opts.OnEvent
 	e.rooms.e = e
 	e.table.Store(&table{wantHandshake: len(e.opts.Interceptors) > 0})
-	copts := &codec.Options{Lenient: e.opts.Lenient}
+	copts := &codec.Options{Lenient: e.opts.Lenient, MaxBatch: e.opts.MaxBatch}
 	e.wires = [wireCount]wire{
 		wireJSON:    {codec.JSON(copts), transport.Text},
 		wireMsgpack: {codec.Msgpack(copts), transport.Binary},

@@ -99,9 +99,12 @@ type method struct {
 	args   []argument // the Go parameters, in order
 	binder binder
 
-	fn     reflect.Value                                                   // by reflection, or
-	direct func(cl *call) (any, error)                                     // without it, or
-	mount  func(cl *call, key reflect.Value) (fn reflect.Value, err error) // after choosing the service by key
+	// The function is called by reflection, with its receiver first, or direct
+	// does it all.
+	fn     reflect.Value
+	recv   reflect.Value // the service, unless mount finds it by a key
+	mount  func(cl *call, key reflect.Value) (reflect.Value, error)
+	direct func(cl *call) (any, error)
 }
 
 type argKind uint8
@@ -223,14 +226,13 @@ func (m *method) invoke(cl *call) (any, error) {
 	if m.direct != nil {
 		return m.runDirect(cl)
 	}
-	args, err := m.bindArgs(cl)
-	if err != nil {
+	if err := m.bindArgs(cl); err != nil {
 		return nil, err
 	}
 	if a := m.svc.actor; a != nil {
-		return a.call(cl, args)
+		return a.call(cl)
 	}
-	return m.runArgs(cl, args)
+	return m.runArgs(cl)
 }
 
 func (m *method) runDirect(cl *call) (result any, err error) {
@@ -238,21 +240,19 @@ func (m *method) runDirect(cl *call) (result any, err error) {
 	return m.direct(cl)
 }
 
-// runArgs runs the method with its arguments.
-func (m *method) runArgs(cl *call, args []reflect.Value) (result any, err error) {
+// runArgs runs the method with the arguments that bindArgs has made.
+func (m *method) runArgs(cl *call) (result any, err error) {
 	defer cl.e.recovered(m.name, cl.sender, &err)
-	fn := m.fn
 	if m.mount != nil {
-		if fn, err = m.mount(cl, args[0]); err != nil {
+		if cl.args[0], err = m.mount(cl, cl.vars[0]); err != nil {
 			return nil, err
 		}
-		args = args[1:]
 	}
 	var out []reflect.Value
 	if m.binder.variadic {
-		out = fn.CallSlice(args)
+		out = m.fn.CallSlice(cl.args)
 	} else {
-		out = fn.Call(args)
+		out = m.fn.Call(cl.args)
 	}
 	if m.hasError {
 		if e, _ := out[len(out)-1].Interface().(error); e != nil {
@@ -265,30 +265,33 @@ func (m *method) runArgs(cl *call, args []reflect.Value) (result any, err error)
 	return nil, nil
 }
 
-// bindArgs returns the arguments of the call: of a mount's key first, if there
-// is one, then of the method.
-func (m *method) bindArgs(cl *call) ([]reflect.Value, error) {
-	params := m.binder.values()
-	if err := m.binder.bind(cl.wire.codec, cl.params, params, m.strict); err != nil {
-		return nil, err
+// bindArgs makes the arguments of the call. The key of a mount stays in
+// cl.vars[0].
+func (m *method) bindArgs(cl *call) error {
+	cl.vars = m.binder.values(cl.vars[:0])
+	if err := m.binder.bind(cl.wire.codec, cl.params, cl.vars, m.strict); err != nil {
+		return err
 	}
-	args := make([]reflect.Value, 0, len(m.args)+1)
+	params := cl.vars
 	if m.mount != nil {
-		args, params = append(args, params[0]), params[1:]
+		params = params[1:]
 	}
+	cl.args = append(cl.args[:0], m.recv)
 	for _, a := range m.args {
+		var v reflect.Value
 		switch a.kind {
 		case argContext:
-			args = append(args, reflect.ValueOf(cl.ctx))
+			v = reflect.ValueOf(&cl.ctx).Elem()
 		case argSender:
-			args = append(args, reflect.ValueOf(cl.sender))
+			v = reflect.ValueOf(cl.sender)
 		case argHandshake:
-			args = append(args, reflect.ValueOf(cl.hs))
+			v = reflect.ValueOf(cl.hs)
 		default:
-			args, params = append(args, params[0]), params[1:]
+			v, params = params[0], params[1:]
 		}
+		cl.args = append(cl.args, v)
 	}
-	return args, nil
+	return nil
 }
 
 // snake turns a Go name into a wire name: JoinRoom → join_room, GetURL2 →

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/wireroom/wireroom/codec"
 	"github.com/wireroom/wireroom/transport"
 )
 
@@ -179,6 +180,24 @@ func (s *WsSender) UnmarshalText(text []byte) error {
 	c.pid.Address, c.pid.ID = address, id
 	s.c = c
 	return nil
+}
+
+// MarshalMsgpack is MarshalText for MessagePack, where it makes a string.
+func (s WsSender) MarshalMsgpack() ([]byte, error) {
+	text, err := s.MarshalText()
+	if err != nil {
+		return nil, err
+	}
+	return codec.Msgpack(nil).AppendValue(nil, string(text))
+}
+
+// UnmarshalMsgpack is UnmarshalText for MessagePack.
+func (s *WsSender) UnmarshalMsgpack(data []byte) error {
+	var text string
+	if err := codec.Msgpack(nil).Decode(data, &text); err != nil {
+		return fmt.Errorf("actor: unmarshal sender: %w", err)
+	}
+	return s.UnmarshalText([]byte(text))
 }
 
 // closedContext is the context of the zero WsSender.

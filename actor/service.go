@@ -110,7 +110,7 @@ func (cfg *serviceConfig) plan(t reflect.Type, svc *service, key *mountKey) ([]*
 			errs = append(errs, fmt.Errorf("method %s.%s: %w", t, rm.Name, err))
 			continue
 		}
-		m.goName, m.svc = rm.Name, svc
+		m.goName, m.svc, m.fn = rm.Name, svc, rm.Func
 		out = append(out, m)
 	}
 	for name := range cfg.methods {
@@ -196,7 +196,7 @@ func (e *Engine) register(value any, a *serviceActor, cfg *serviceConfig) error 
 		return err
 	}
 	for _, m := range methods {
-		m.fn = v.MethodByName(m.goName)
+		m.recv = v
 	}
 	if len(methods) == 0 && svc.onConnect == nil && svc.onDisconnect == nil {
 		return errors.New("it has no exported method")
@@ -218,8 +218,11 @@ func Mount[K, S any](e *Engine, prefix, key string, find func(ctx context.Contex
 	cfg.prefix = prefix
 	t := reflect.TypeFor[S]()
 	err := func() error {
-		if prefix == "" || key == "" {
+		switch {
+		case prefix == "" || key == "":
 			return errors.New("a mount needs a prefix and the name of its key")
+		case t.Kind() == reflect.Interface:
+			return errors.New("a mount needs a concrete type, whose methods are known")
 		}
 		if err := checkParam(reflect.TypeFor[K]()); err != nil {
 			return err
@@ -231,13 +234,9 @@ func Mount[K, S any](e *Engine, prefix, key string, find func(ctx context.Contex
 		}
 		for _, m := range methods {
 			m.wantContext = true // find gets it
-			name := m.goName
 			m.mount = func(cl *call, key reflect.Value) (reflect.Value, error) {
-				s, err := find(cl.ctx, key.Interface().(K))
-				if err != nil {
-					return reflect.Value{}, err
-				}
-				return reflect.ValueOf(&s).Elem().MethodByName(name), nil
+				s, err := find(cl.ctx, *key.Addr().Interface().(*K))
+				return reflect.ValueOf(&s).Elem(), err
 			}
 		}
 		if len(methods) == 0 {
@@ -385,10 +384,10 @@ func (a *serviceActor) do(ctx context.Context, f func()) error {
 // call runs a call in the actor. If the connection ends or the peer cancels
 // first, it does not wait; the call is made in its turn all the same, with a
 // context that has ended.
-func (a *serviceActor) call(cl *call, args []reflect.Value) (any, error) {
+func (a *serviceActor) call(cl *call) (any, error) {
 	var result any
 	var err error
-	if e := a.do(cl.ctx, func() { result, err = cl.m.runArgs(cl, args) }); e != nil {
+	if e := a.do(cl.ctx, func() { result, err = cl.m.runArgs(cl) }); e != nil {
 		return nil, e
 	}
 	return result, err
