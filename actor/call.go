@@ -211,6 +211,8 @@ type call struct {
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	begun  bool  // begin has been called
+	failed error // what it said
 
 	vars []reflect.Value // what the params are bound to
 	args []reflect.Value // of the method, its receiver first
@@ -248,8 +250,11 @@ func (cl *call) answer(out []byte) (_ []byte, answered bool) {
 // run runs the call, with its context, interceptors and the recovery from
 // panics around it.
 func (cl *call) run() (result any, err error) {
-	if err := cl.begin(); err != nil {
-		return nil, err
+	if !cl.begun {
+		cl.failed = cl.begin()
+	}
+	if cl.failed != nil {
+		return nil, cl.failed
 	}
 	defer cl.finish()
 	if len(cl.e.opts.Interceptors) == 0 {
@@ -321,7 +326,9 @@ func (cl *call) explain(err error) *Error {
 	case errors.Is(err, ErrBusy):
 		return &Error{Code: codeBusy, Message: "server is busy"}
 	}
-	cl.e.event(CallFailed{Method: cl.m.name, Sender: cl.sender, Err: err})
+	if gone := cl.sender.Err() != nil && cl.conn != nil; !gone || !errors.Is(err, context.Canceled) && !errors.Is(err, ErrClosed) {
+		cl.e.event(CallFailed{Method: cl.m.name, Sender: cl.sender, Err: err})
+	}
 	return &Error{Code: codec.CodeInternalError, Message: "internal error"}
 }
 
@@ -337,7 +344,8 @@ func (cl *call) detach() {
 	t := c.calls
 	slot := t.slot(cl.m)
 	c.mu.Unlock()
-	slot <- struct{}{} // at the bound: later messages wait for one to end
+	slot <- struct{}{}                     // at the bound: later messages wait for one to end
+	cl.begun, cl.failed = true, cl.begin() // here, so that a cancellation finds it
 	go func() {
 		defer func() { <-slot }()
 		buf := getScratch()

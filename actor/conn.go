@@ -259,10 +259,10 @@ func (c *conn) run() {
 			tc.Resume()
 		}
 		if in == nil {
+			done = true
 			if end != nil {
 				c.e.disconnected(c, end)
 			}
-			done = true
 			return
 		}
 		at := 0

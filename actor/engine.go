@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -154,6 +155,11 @@ func (e *Engine) accept(tc *transport.Conn, hs *Handshake) transport.Handler {
 	return c
 }
 
+// hookBound is the bound for hooks in a service actor's mailbox: none, for there
+// are no more of them than connections, and a lost OnDisconnect would leave the
+// service with a connection that is gone.
+const hookBound = math.MaxInt64
+
 // greet calls a service's OnConnect.
 func (e *Engine) greet(svc *service, c *conn, hs *Handshake) (err error) {
 	if svc.onConnect == nil {
@@ -167,7 +173,7 @@ func (e *Engine) greet(svc *service, c *conn, hs *Handshake) (err error) {
 		call()
 		return err
 	}
-	if e := svc.actor.do(context.Background(), call); e != nil {
+	if e := svc.actor.do(context.Background(), hookBound, call); e != nil {
 		return e
 	}
 	return err
@@ -198,7 +204,7 @@ func (e *Engine) dismiss(services []*service, c *conn, end *CloseError) {
 			call()
 			continue
 		}
-		if err := svc.actor.do(context.Background(), call); err != nil {
+		if err := svc.actor.do(context.Background(), hookBound, call); err != nil {
 			e.event(CallFailed{Method: svc.name + "." + nameOnDisconnect, Sender: WsSender{c}, Err: err})
 		}
 	}

@@ -176,6 +176,7 @@ func (r *room) flush() {
 	if len(f.bs) == 0 {
 		return
 	}
+	defer f.reset() // also when something panics: what was delivered must not be again
 	for id := range f.frames {
 		if r.wires[id].Load() == 0 {
 			continue
@@ -218,6 +219,9 @@ func (r *room) flush() {
 	for _, c := range f.gone {
 		r.drop(c)
 	}
+}
+
+func (f *fanout) reset() {
 	for id := range f.frames {
 		clear(f.frames[id])
 		f.frames[id] = f.frames[id][:0]

@@ -201,20 +201,20 @@ func (m *mailbox) Send(_ *hw.PID, msg any, from *hw.PID) {
 		m.stop(msg)
 		return
 	}
-	if err := m.trySend(msg, from); err != nil {
+	if err := m.trySend(msg, from, m.max); err != nil {
 		m.sys.deadLetter(&m.pid, msg, from)
 	}
 }
 
-// trySend passes a message on, or fails with ErrBusy or ErrClosed. The lock
-// makes the pill the last message that the actor gets.
-func (m *mailbox) trySend(msg any, from *hw.PID) error {
+// trySend passes a message on, or fails with ErrClosed, or with ErrBusy if max
+// others wait. The lock makes the pill the last message that the actor gets.
+func (m *mailbox) trySend(msg any, from *hw.PID, max int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return ErrClosed
 	}
-	if m.pending.Add(1) > m.max {
+	if m.pending.Add(1) > max {
 		m.pending.Add(-1)
 		return ErrBusy
 	}

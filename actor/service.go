@@ -362,10 +362,11 @@ func (a *serviceActor) Receive(c *hw.Context) {
 	}
 }
 
-// do runs f in the actor and waits for its end, or for ctx.
-func (a *serviceActor) do(ctx context.Context, f func()) error {
+// do runs f in the actor, unless max other messages wait for it, and waits for
+// its end, or for ctx.
+func (a *serviceActor) do(ctx context.Context, max int64, f func()) error {
 	j := &job{run: f, done: make(chan struct{})}
-	if err := a.m.trySend(j, nil); err != nil {
+	if err := a.m.trySend(j, nil, max); err != nil {
 		return err
 	}
 	select {
@@ -387,7 +388,7 @@ func (a *serviceActor) do(ctx context.Context, f func()) error {
 func (a *serviceActor) call(cl *call) (any, error) {
 	var result any
 	var err error
-	if e := a.do(cl.ctx, func() { result, err = cl.m.runArgs(cl) }); e != nil {
+	if e := a.do(cl.ctx, a.m.max, func() { result, err = cl.m.runArgs(cl) }); e != nil {
 		return nil, e
 	}
 	return result, err
