@@ -145,7 +145,7 @@ func (c *Conn) Send(op Op, payload []byte) error {
 	if op == Text && !utf8.Valid(payload) {
 		return ErrInvalidUTF8
 	}
-	return enqueue(c, ws.OpCode(op), payload, true)
+	return enqueue(c, op.code(), payload, true)
 }
 
 // Queue is Send without the writing: the message leaves with the next Send or
@@ -154,23 +154,28 @@ func (c *Conn) Queue(op Op, payload []byte) error {
 	if op == Text && !utf8.Valid(payload) {
 		return ErrInvalidUTF8
 	}
-	return enqueue(c, ws.OpCode(op), payload, false)
+	return enqueue(c, op.code(), payload, false)
 }
 
 // QueueFrame is Queue for a message that was framed once for many
 // connections. Nothing is copied, except by the client side, which masks.
 func (c *Conn) QueueFrame(f *Frame) error {
 	if c.client {
-		return enqueue(c, ws.OpCode(f.op), f.b[f.at:], false)
+		return enqueue(c, f.op.code(), f.b[f.at:], false)
 	}
 	c.mu.Lock()
+	err := c.refer(f)
+	c.mu.Unlock()
+	return c.refused(err)
+}
+
+// refer queues a frame by reference. mu is held.
+func (c *Conn) refer(f *Frame) error {
 	q, err := c.admit(len(f.b))
 	if err != nil {
-		c.mu.Unlock()
-		return c.refused(err)
+		return err
 	}
 	q.in = append(q.in, segment{b: f.b, frames: 1})
-	c.mu.Unlock()
 	return nil
 }
 
@@ -189,11 +194,9 @@ func (c *Conn) SendFrames(fs []*Frame) (err error) {
 	}
 	c.mu.Lock()
 	for _, f := range fs {
-		var q *outq
-		if q, err = c.admit(len(f.b)); err != nil {
+		if err = c.refer(f); err != nil {
 			break
 		}
-		q.in = append(q.in, segment{b: f.b, frames: 1})
 	}
 	wake := c.beginFlush()
 	c.mu.Unlock()
@@ -480,8 +483,11 @@ func (c *Conn) cutLocked(err error) {
 	}
 	c.cut = true
 	c.closing.Store(true)
-	if c.cause == nil {
+	switch {
+	case c.cause == nil:
 		c.cause = &CloseError{Code: CloseAbnormal, Err: err}
+	case c.cause.Err == nil && c.overSince == 0:
+		c.cause.Err = err // our close frame was not answered
 	}
 	c.drv.shut(c)
 	if c.eof {
@@ -542,8 +548,11 @@ func (c *Conn) over(err error) {
 	}
 	c.overSince = max(1, c.sh.wheel.now())
 	c.closing.Store(true)
-	if c.cause == nil {
+	switch {
+	case c.cause == nil:
 		c.cause = &CloseError{Code: CloseAbnormal, Remote: true, Err: err}
+	case c.cause.Err == nil:
+		c.cause.Err = err // our close frame was not answered
 	}
 	cause := *c.cause
 	if c.q != nil {

@@ -144,8 +144,12 @@ func (d goroutineDriver) fin(c *Conn) {
 	if c.client {
 		return // the server closes first (RFC 6455, section 7.1.1)
 	}
-	if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
-		if w.CloseWrite() == nil {
+	switch nc := c.nc.(type) {
+	case *tls.Conn:
+		go nc.CloseWrite() //nolint:errcheck // it writes an alert, and may wait; the wheel has an eye on it
+		return
+	case interface{ CloseWrite() error }:
+		if nc.CloseWrite() == nil {
 			return
 		}
 	}

@@ -47,11 +47,11 @@ const (
 
 // CloseError says how a connection ended.
 type CloseError struct {
-	Code   int    // CloseAbnormal if there was no close frame
+	Code   int    // of the first close frame, ours or the peer's; CloseAbnormal if there was none
 	Reason string // at most 123 bytes
 	Remote bool   // the peer closed, or the peer's doing made us close
 	Err    error  // what lies behind it, if anything: ErrSlowConsumer, an I/O error, …
-	Unsent int    // messages that were queued and never wholly written
+	Unsent int    // messages that were queued and, when the end was found, not wholly written
 }
 
 // Error implements the error interface.

@@ -17,6 +17,14 @@ const (
 	Binary = Op(ws.OpBinary)
 )
 
+// code returns the opcode: nothing but the two kinds can be sent.
+func (op Op) code() ws.OpCode {
+	if op == Text {
+		return ws.OpText
+	}
+	return ws.OpBinary
+}
+
 // String returns "text" or "binary".
 func (op Op) String() string {
 	if op == Text {
@@ -84,7 +92,7 @@ func NewFrame(op Op, payload []byte) (*Frame, error) {
 		return nil, ErrInvalidUTF8
 	}
 	at := headerSize(len(payload), false)
-	b := appendHeader(make([]byte, 0, at+len(payload)), ws.OpCode(op), len(payload), false, [4]byte{})
+	b := appendHeader(make([]byte, 0, at+len(payload)), op.code(), len(payload), false, [4]byte{})
 	return &Frame{b: append(b, payload...), at: at, op: op}, nil
 }
 
@@ -96,6 +104,9 @@ func (f *Frame) Payload() []byte { return f.b[f.at:] }
 
 // Len returns the length of the payload in bytes.
 func (f *Frame) Len() int { return len(f.b) - f.at }
+
+// Size returns what the frame takes of a queue, header included.
+func (f *Frame) Size() int { return len(f.b) }
 
 // cutReason cuts a reason that does not fit into a close frame, at a rune
 // border.

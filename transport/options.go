@@ -70,8 +70,8 @@ type Options struct {
 	// received frame; then the connection is closed with 1008. Default 10 s.
 	FrameTimeout time.Duration
 
-	// WriteTimeout bounds the time in which the peer takes no byte although
-	// some wait to be written; then the connection is cut. Default 10 s.
+	// WriteTimeout bounds the time that a peer may need for what is written at
+	// once, at most 64 KiB; then the connection is cut. Default 10 s.
 	WriteTimeout time.Duration
 
 	// CloseTimeout bounds the close handshake, from our close frame to the

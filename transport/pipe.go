@@ -2,8 +2,10 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 )
 
@@ -23,15 +25,19 @@ func (l *lazyShared) get(o *Options) *shared {
 // is the request target, such as "/ws?room=1". It works inside a
 // testing/synctest bubble.
 func (d *Dialer) Pipe(ctx context.Context, s *Server, path string, h Handler) (*Conn, error) {
-	u, err := url.Parse("ws://pipe" + path)
+	u, err := url.Parse("ws://pipe/" + strings.TrimPrefix(path, "/"))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("transport: pipe: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.once.get(d.Options).opts.HandshakeTimeout)
 	defer cancel()
 	client, server := net.Pipe()
 	s.ServeConn(server)
-	return d.client(ctx, client, u, h)
+	c, err := d.client(ctx, client, u, h)
+	if err != nil {
+		return nil, fmt.Errorf("transport: pipe: %w", err)
+	}
+	return c, nil
 }
 
 // Pipe returns the two ends of a connection in memory that has been opened

@@ -298,19 +298,36 @@ func (s *Server) upgrade(nc net.Conn, ip *ipCount, head, rest []byte, hs *Handsh
 	if _, err := nc.Write(answer); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	delete(s.pending, nc) // Shutdown must not hurry it any more
+	s.mu.Unlock()
 	if err := nc.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
 	c := newConn(s.sh, s.drv, nc, false, hs.Subprotocol)
 	c.srv, c.ip = s, ip
-	h := s.accept(c, hs)
-	c.start(h, append([]byte(nil), rest...))
-	s.opened(nc)
+	defer s.opened(nc)
+	var h Handler
+	defer func() {
+		if h == nil { // accept has panicked, which net/http survives
+			h = nobody{}
+			c.Cut()
+		}
+		c.start(h, append([]byte(nil), rest...))
+	}()
+	h = s.accept(c, hs)
 	if s.isClosed() { // Shutdown may have looked before the connection was there
 		c.Close(CloseGoingAway, "going away")
 	}
 	return nil
 }
+
+// nobody is the Handler of a connection that has none.
+type nobody struct{}
+
+func (nobody) OnMessage(*Conn, Op, []byte) {}
+func (nobody) OnReadDone(*Conn)            {}
+func (nobody) OnClose(*Conn, *CloseError)  {}
 
 // ServeHTTP upgrades a request that net/http, or a router behind it, has read.
 // The checks are those of Serve. It returns when the connection has started;

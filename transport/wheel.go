@@ -166,12 +166,6 @@ func (w *wheel) all() []*Conn {
 	return cs
 }
 
-func (w *wheel) len() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.n
-}
-
 func (w *wheel) run() {
 	t := time.NewTicker(w.tick)
 	defer t.Stop()

@@ -1,0 +1,70 @@
+package transport
+
+import "net"
+
+// Feeder is a connection without a socket and without time: what it would read
+// is given to Feed, what it writes is appended to Out.
+type Feeder struct {
+	Conn *Conn
+	Out  []byte
+}
+
+// NewFeeder returns a Feeder for either side of a connection.
+func NewFeeder(h Handler, o *Options, client bool) *Feeder {
+	f := new(Feeder)
+	f.Conn = &Conn{sh: newShared(o), drv: (*feederDriver)(f), h: h, client: client, slot: slotNone}
+	return f
+}
+
+// Feed takes p as read from the socket; p is overwritten.
+func (f *Feeder) Feed(p []byte) { f.Conn.feed(p) }
+
+// End takes the end of the input.
+func (f *Feeder) End() { f.Conn.ended(nil) }
+
+// Empty reports that the connection holds neither a queue nor a half-received
+// message.
+func (f *Feeder) Empty() bool { return f.Conn.in == nil && f.Conn.q == nil }
+
+type feederDriver Feeder
+
+func (*feederDriver) name() string        { return "feeder" }
+func (*feederDriver) start(*Conn, []byte) {}
+func (*feederDriver) resume(*Conn)        {}
+func (*feederDriver) fin(*Conn)           {}
+func (*feederDriver) shut(*Conn)          {}
+func (f *feederDriver) wake(c *Conn) {
+	for {
+		vec, _, ok := c.nextWrite(writeSize)
+		if !ok {
+			return
+		}
+		n := 0
+		for _, b := range *vec {
+			f.Out = append(f.Out, b...)
+			n += len(b)
+		}
+		c.wrote(n, nil)
+	}
+}
+
+// QueueFrameUnsent queues f and forgets it at once, as if it had been written.
+func (f *Feeder) QueueFrameUnsent(frame *Frame) error {
+	if err := f.Conn.QueueFrame(frame); err != nil {
+		return err
+	}
+	c := f.Conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.q.drop()
+	return nil
+}
+
+// FrameBytes returns the bytes that a Frame shares between connections.
+func FrameBytes(f *Frame) []byte { return f.b }
+
+// ValidCloseCode is validCloseCode.
+func ValidCloseCode(code int) bool { return validCloseCode(code) }
+
+// NetConn returns the network connection under c.
+func NetConn(c *Conn) net.Conn { return c.nc }
