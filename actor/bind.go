@@ -31,8 +31,7 @@ type param struct {
 	path     []int // of a field in the variable, for FieldByIndex
 	optional bool
 	nullable bool          // null is a value of its type
-	def      reflect.Value // invalid if there is no default
-	defText  string        // of a default whose value must not be shared by calls
+	def      reflect.Value // invalid if there is no default; calls get a fresh copy
 }
 
 var (
@@ -89,11 +88,11 @@ func newBinder(key string, types []reflect.Type, variadic bool, cfg *methodConfi
 			}
 			b.index[p.name] = first + i
 			if d, ok := cfg.defaults[p.name]; ok {
-				v := reflect.ValueOf(d)
-				if !v.IsValid() || !v.CanConvert(t) {
+				v, ok := convertDefault(reflect.ValueOf(d), t)
+				if !ok {
 					return b, fmt.Errorf("Default of %q must be of type %s, not %T", p.name, t, d)
 				}
-				p.optional, p.def = true, v.Convert(t)
+				p.optional, p.def = true, fresh(v)
 			}
 		}
 		b.params = append(b.params, p)
@@ -105,6 +104,9 @@ func newBinder(key string, types []reflect.Type, variadic bool, cfg *methodConfi
 	}
 	return b, nil
 }
+
+// maxEmbedding bounds how deeply structs may be embedded in a parameter.
+const maxEmbedding = 16
 
 // decodesItself reports whether a struct type stands for a single value, such
 // as time.Time.
@@ -128,14 +130,23 @@ func (b *binder) addFields(t reflect.Type, variable int, path []int) error {
 		f := t.Field(i)
 		at := append(path[:len(path):len(path)], i)
 		tag, rest, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if tag == "-" && rest == "" {
+		if f.Tag.Get("json") == "-" {
 			continue
 		}
-		if f.Anonymous && tag == "" && f.Type.Kind() == reflect.Struct && !decodesItself(f.Type) {
-			if err := b.addFields(f.Type, variable, at); err != nil {
-				return err
+		if f.Anonymous && tag == "" {
+			base := f.Type
+			if base.Kind() == reflect.Pointer && f.IsExported() {
+				base = base.Elem() // made when one of its fields is given
 			}
-			continue
+			if base.Kind() == reflect.Struct && !decodesItself(base) {
+				if len(at) > maxEmbedding {
+					return fmt.Errorf("field %s: embedded too deeply, or in itself", f.Name)
+				}
+				if err := b.addFields(base, variable, at); err != nil {
+					return err
+				}
+				continue
+			}
 		}
 		if !f.IsExported() {
 			continue
@@ -156,7 +167,7 @@ func (b *binder) addFields(t reflect.Type, variable int, path []int) error {
 			if err != nil {
 				return fmt.Errorf("field %s: default %q: %w", f.Name, text, err)
 			}
-			p.optional, p.def, p.defText = true, v, text
+			p.optional, p.def = true, v
 		}
 		if _, dup := b.index[p.name]; dup {
 			return fmt.Errorf("field %s: the name %q is taken", f.Name, p.name)
@@ -165,6 +176,61 @@ func (b *binder) addFields(t reflect.Type, variable int, path []int) error {
 		b.params = append(b.params, p)
 	}
 	return nil
+}
+
+// convertDefault converts a value to t, if that keeps it what it is.
+func convertDefault(v reflect.Value, t reflect.Type) (reflect.Value, bool) {
+	if !v.IsValid() || !v.CanConvert(t) {
+		return v, false
+	}
+	if v.Type().AssignableTo(t) || v.Kind() == t.Kind() {
+		return v.Convert(t), true
+	}
+	// Numbers are left, and what would not be the same any more.
+	if t.Kind() < reflect.Int || t.Kind() > reflect.Float64 || v.Kind() < reflect.Int || v.Kind() > reflect.Float64 {
+		return v, false
+	}
+	out := v.Convert(t)
+	negative := func(v reflect.Value) bool { return v.CanInt() && v.Int() < 0 || v.CanFloat() && v.Float() < 0 }
+	return out, out.Convert(v.Type()).Equal(v) && negative(out) == negative(v)
+}
+
+// fresh copies a default, with all of it that a method could change.
+func fresh(v reflect.Value) reflect.Value {
+	out := reflect.New(v.Type()).Elem()
+	out.Set(v)
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			out.Set(reflect.New(v.Type().Elem()))
+			out.Elem().Set(fresh(v.Elem()))
+		}
+	case reflect.Interface:
+		if !v.IsNil() {
+			out.Set(fresh(v.Elem()))
+		}
+	case reflect.Slice, reflect.Array:
+		if v.Kind() == reflect.Slice && !v.IsNil() {
+			out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
+		}
+		for i := range v.Len() {
+			out.Index(i).Set(fresh(v.Index(i)))
+		}
+	case reflect.Map:
+		if !v.IsNil() {
+			out.Set(reflect.MakeMapWithSize(v.Type(), v.Len()))
+		}
+		for key, value := range v.Seq2() {
+			out.SetMapIndex(key, fresh(value))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if out.Field(i).CanSet() {
+				out.Field(i).Set(fresh(v.Field(i)))
+			}
+		}
+	}
+	return out
 }
 
 // parseDefault reads the text of a default tag: a string as it is, anything
@@ -256,11 +322,7 @@ func (g *binding) bind(raw []byte) *Error {
 		switch {
 		case g.seen[i]:
 		case p.def.IsValid():
-			v := p.def
-			if p.nullable && p.defText != "" {
-				v, _ = parseDefault(p.typ, p.defText) // it could be read at registration
-			}
-			g.target(i).Set(v)
+			g.target(i).Set(fresh(p.def))
 		case !p.optional:
 			return missing(p, i)
 		}
@@ -272,13 +334,16 @@ func (g *binding) bind(raw []byte) *Error {
 func (g *binding) target(i int) reflect.Value {
 	p := &g.b.params[i]
 	v := g.vars[p.variable]
-	if p.path == nil {
-		return v
+	for _, field := range p.path {
+		if v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				v.Set(reflect.New(v.Type().Elem()))
+			}
+			v = v.Elem()
+		}
+		v = v.Field(field)
 	}
-	if v.Kind() == reflect.Pointer {
-		v = v.Elem()
-	}
-	return v.FieldByIndex(p.path)
+	return v
 }
 
 func (g *binding) member(name, value []byte) bool {
@@ -337,13 +402,13 @@ func (g *binding) elem(i int, value []byte) bool {
 // one.
 func (g *binding) set(i int, value []byte) bool {
 	p := &g.b.params[i]
-	if g.cd.IsNull(value) && (!p.nullable || p.def.IsValid()) {
-		g.seen[i] = false
-		return true
-	}
 	v := g.target(i)
 	if g.seen[i] {
 		v.SetZero() // a name that is given twice: the last one counts
+	}
+	if g.cd.IsNull(value) && (!p.nullable || p.def.IsValid()) {
+		g.seen[i] = false
+		return true
 	}
 	if err := g.cd.Decode(value, v.Addr().Interface()); err != nil {
 		g.err = invalidParams(label(p, i), err)

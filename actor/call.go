@@ -95,7 +95,10 @@ func (x *exchange) reply(reply []byte) {
 	_ = x.sender.write(x.wire.op, x.wire.codec.AppendError(nil, id, false, errReplyTooLarge)) // the peer may have gone
 }
 
-var errReplyTooLarge = &Error{Code: codec.CodeInternalError, Message: "response is too large"}
+var (
+	errReplyTooLarge = &Error{Code: codec.CodeInternalError, Message: "response is too large"}
+	errInternal      = &Error{Code: codec.CodeInternalError, Message: "Internal error"}
+)
 
 func (x *exchange) raw(f func(context.Context, WsSender, Message), op transport.Op, msg []byte) {
 	defer x.e.recovered("OnMessage", x.sender, nil)
@@ -111,7 +114,7 @@ func (e *Engine) recovered(name string, from WsSender, err *error) {
 	}
 	e.stats.panics.Add(1)
 	if err != nil {
-		*err = &Error{Code: codec.CodeInternalError, Message: "internal error"}
+		*err = &Error{Code: codec.CodeInternalError, Message: "Internal error"}
 	}
 	e.event(CallPanicked{Method: name, Sender: from, Value: v, Stack: debug.Stack()})
 }
@@ -173,13 +176,13 @@ func (x *exchange) single(out []byte, env *codec.Envelope, batch bool) (_ []byte
 	m := e.table.Load().methods[string(env.Method)]
 	if m == nil {
 		if string(env.Method) == cancelMethod {
-			return out, false // it came too late, or it would not have got here
+			return x.cancel(out, env, batch)
 		}
 		e.stats.errors.Add(1)
 		if env.Kind == codec.Notification {
 			return out, false
 		}
-		return cd.AppendError(out, env.ID, env.Bare, &Error{Code: codec.CodeMethodNotFound, Message: "method not found"}), true
+		return cd.AppendError(out, env.ID, env.Bare, &Error{Code: codec.CodeMethodNotFound, Message: "Method not found"}), true
 	}
 	cl := callPool.Get().(*call)
 	cl.e, cl.m, cl.wire, cl.conn, cl.sender, cl.hs, cl.base = e, m, x.wire, x.conn, x.sender, x.hs, x.base
@@ -231,20 +234,33 @@ func putCall(cl *call) {
 func (cl *call) answer(out []byte) (_ []byte, answered bool) {
 	result, err := cl.run()
 	if cl.silent {
+		if err != nil {
+			cl.explain(err)
+		}
 		return out, false
 	}
-	cd := cl.wire.codec
 	if err == nil {
-		if cl.bare && !cl.m.hasResult {
-			result = map[string]bool{"success": true}
-		}
 		var reply []byte
-		if reply, err = cd.AppendResult(out, cl.id, cl.bare, result); err == nil {
+		if reply, err = cl.encode(out, result); err == nil {
 			return reply, true
 		}
-		err = fmt.Errorf("encode the result: %w", err)
 	}
-	return cd.AppendError(out, cl.id, cl.bare, cl.explain(err)), true
+	return cl.wire.codec.AppendError(out, cl.id, cl.bare, cl.explain(err)), true
+}
+
+// lenientNull is what lenient peers get from a method that returns nothing.
+var lenientNull = map[string]bool{"success": true}
+
+// encode appends the reply with a result, whose own methods may panic.
+func (cl *call) encode(out []byte, result any) (reply []byte, err error) {
+	defer cl.e.recovered(cl.m.name, cl.sender, &err)
+	if cl.bare && !cl.m.hasResult {
+		result = lenientNull
+	}
+	if reply, err = cl.wire.codec.AppendResult(out, cl.id, cl.bare, result); err != nil {
+		return nil, fmt.Errorf("encode the result: %w", err)
+	}
+	return reply, nil
 }
 
 // run runs the call, with its context, interceptors and the recovery from
@@ -257,10 +273,10 @@ func (cl *call) run() (result any, err error) {
 		return nil, cl.failed
 	}
 	defer cl.finish()
+	defer cl.e.recovered(cl.m.name, cl.sender, &err)
 	if len(cl.e.opts.Interceptors) == 0 {
 		return cl.m.invoke(cl)
 	}
-	defer cl.e.recovered(cl.m.name, cl.sender, &err)
 	info := &Call{Method: cl.m.name, Group: cl.m.group, Sender: cl.sender, Handshake: cl.hs}
 	next := func(ctx context.Context) (any, error) {
 		cl.ctx = ctx
@@ -300,11 +316,18 @@ func (cl *call) finish() {
 }
 
 // explain turns an error into what the peer is told. The text of an error that
-// is not meant for it stays here.
-func (cl *call) explain(err error) *Error {
+// is not meant for it stays here. Its methods may panic, too.
+func (cl *call) explain(err error) (told *Error) {
 	cl.e.stats.errors.Add(1)
+	var failed error
+	defer func() {
+		if failed != nil {
+			told = errInternal
+		}
+	}()
+	defer cl.e.recovered(cl.m.name, cl.sender, &failed)
 	var own *Error
-	if errors.As(err, &own) {
+	if errors.As(err, &own) && own != nil {
 		return own
 	}
 	var coded interface {
@@ -329,7 +352,7 @@ func (cl *call) explain(err error) *Error {
 	if gone := cl.sender.Err() != nil && cl.conn != nil; !gone || !errors.Is(err, context.Canceled) && !errors.Is(err, ErrClosed) {
 		cl.e.event(CallFailed{Method: cl.m.name, Sender: cl.sender, Err: err})
 	}
-	return &Error{Code: codec.CodeInternalError, Message: "internal error"}
+	return errInternal
 }
 
 // detach runs the call on a goroutine of its own, as soon as the method's
@@ -342,12 +365,16 @@ func (cl *call) detach() {
 		c.calls = new(calls)
 	}
 	t := c.calls
+	t.beside++
 	slot := t.slot(cl.m)
 	c.mu.Unlock()
 	slot <- struct{}{}                     // at the bound: later messages wait for one to end
 	cl.begun, cl.failed = true, cl.begin() // here, so that a cancellation finds it
 	go func() {
-		defer func() { <-slot }()
+		defer func() {
+			<-slot
+			c.endBeside()
+		}()
 		buf := getScratch()
 		defer putScratch(buf)
 		reply, answered := cl.answer(buf.b)
@@ -359,6 +386,21 @@ func (cl *call) detach() {
 	}()
 }
 
+// endBeside notes the end of a detached call. The last one after the end of the
+// connection has the rest run: OnDisconnect waits for all calls.
+func (c *conn) endBeside() {
+	c.mu.Lock()
+	c.calls.beside--
+	last := c.end != nil && !c.running && c.calls.ended()
+	if last {
+		c.running = true
+	}
+	c.mu.Unlock()
+	if last {
+		go c.run()
+	}
+}
+
 // ---- cancellation
 
 // calls are the calls of a connection that are under way.
@@ -366,6 +408,7 @@ type calls struct {
 	active    []*call
 	cancelled [][]byte // ids of calls that wait, and are not to be begun
 	slots     map[*method]chan struct{}
+	beside    int // detached calls that have not ended
 }
 
 // maxCancelled bounds the ids that a peer may have cancelled ahead.
@@ -389,6 +432,9 @@ func (t *calls) idle() {
 		t.cancelled = nil
 	}
 }
+
+// ended reports that no detached call runs.
+func (t *calls) ended() bool { return t == nil || t.beside == 0 }
 
 func (t *calls) cancelAll(cause error) {
 	for _, cl := range t.active {
@@ -441,14 +487,37 @@ func (c *conn) endCall(cl *call) {
 	}
 }
 
-// cancelCall handles rpc.cancel as it arrives, ahead of what waits. It reports
-// whether the message was one.
+// cancelCall looks for rpc.cancel as it arrives, ahead of what waits, and does
+// it. It reports whether that is all there is to do: one that is a request is
+// answered in its turn, and one in a batch has its turn in the batch.
 func (c *conn) cancelCall(msg []byte) bool {
-	cd := c.wire().codec
-	envs, batch, bad := cd.Split(nil, msg)
-	if bad != nil || batch || envs[0].Kind != codec.Notification || string(envs[0].Method) != cancelMethod {
+	envs, batch, bad := c.wire().codec.Split(nil, msg)
+	if bad != nil || batch || string(envs[0].Method) != cancelMethod {
 		return false
 	}
+	c.cancelIDs(envs[0].Params)
+	return envs[0].Kind == codec.Notification
+}
+
+// cancel handles what cancelCall has left.
+func (x *exchange) cancel(out []byte, env *codec.Envelope, batch bool) (_ []byte, answered bool) {
+	if batch && x.conn != nil {
+		x.conn.cancelIDs(env.Params)
+	}
+	if env.Kind == codec.Notification {
+		return out, false
+	}
+	var result any
+	if env.Bare {
+		result = lenientNull
+	}
+	out, err := x.wire.codec.AppendResult(out, env.ID, env.Bare, result)
+	return out, err == nil
+}
+
+// cancelIDs cancels the calls with the ids in params.
+func (c *conn) cancelIDs(params []byte) {
+	cd := c.wire().codec
 	cancel := func(id []byte) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -470,7 +539,6 @@ func (c *conn) cancelCall(msg []byte) bool {
 			t.cancelled = append(t.cancelled, slices.Clone(id))
 		}
 	}
-	params := envs[0].Params
 	if !cd.Elements(params, func(_ int, id []byte) bool { cancel(id); return true }) {
 		cd.Members(params, func(name, id []byte) bool {
 			if string(name) == "id" {
@@ -479,7 +547,6 @@ func (c *conn) cancelCall(msg []byte) bool {
 			return true
 		})
 	}
-	return true
 }
 
 // HandleMessage handles one JSON-RPC message as if it had come over a
@@ -494,7 +561,7 @@ func (e *Engine) HandleMessage(ctx context.Context, sender WsSender, msg []byte)
 	defer putExchange(x)
 	x.sender, x.base, x.wire = sender, ctx, &e.wires[wireJSON]
 	if sender.c != nil && sender.c.e == e {
-		x.hs, x.wire = sender.c.hs, sender.c.wire()
+		x.hs, x.wire = sender.c.handshake(), sender.c.wire()
 	}
 	reply := x.process(msg)
 	if reply == nil {

@@ -51,8 +51,8 @@ type conn struct {
 	hs  *Handshake                     // nil unless some method asks for it
 
 	wireID  uint8
-	started bool // Start was called: the name is ours
-	greeted bool // OnConnect hooks have succeeded; touched before and by run
+	started bool  // Start was called: the name is ours
+	greeted int32 // services of the table whose OnConnect has succeeded; touched before and by run
 
 	mu      sync.Mutex
 	in      *inbox // waits to be handled; nil while nothing does
@@ -245,22 +245,22 @@ func (c *conn) run() {
 		c.mu.Lock()
 		in, next = c.in, 0
 		c.in = nil
-		resume := c.paused && in == nil
-		if resume {
+		if c.paused && in == nil {
 			c.paused = false
+			if tc := c.tc.Load(); tc != nil {
+				tc.Resume() // with the lock held, as Pause is called: they must not overtake each other
+			}
 		}
-		if in == nil && c.end == nil {
+		end := c.end
+		over := end != nil && c.calls.ended()
+		if in == nil && !over {
 			c.running = false
 			c.calls.idle()
 		}
-		end := c.end
 		c.mu.Unlock()
-		if tc := c.tc.Load(); resume && tc != nil {
-			tc.Resume()
-		}
 		if in == nil {
 			done = true
-			if end != nil {
+			if over {
 				c.e.disconnected(c, end)
 			}
 			return
@@ -315,6 +315,14 @@ func (c *conn) context() context.Context {
 		}
 	}
 	return c.ctx
+}
+
+// handshake returns the handshake, if some method asks for it and the
+// connection has not ended.
+func (c *conn) handshake() *Handshake {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hs
 }
 
 func (c *conn) endErr() error {

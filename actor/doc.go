@@ -37,7 +37,7 @@
 //
 // A method returns nothing, a result, an error, or both. An *Error, or any error
 // with a method ErrorCode() int, is what the client sees; any other error, and a
-// panic, is "internal error" (-32603) to the client, and an Event with its text
+// panic, is "Internal error" (-32603) to the client, and an Event with its text
 // to the program. A client that gave no id is answered nothing.
 //
 // Register shares a value between all connections: guard its state with locks.

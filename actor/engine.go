@@ -63,7 +63,7 @@ func New(o *Options) (*Engine, error) {
 	}
 	if hook := t.OnConnect; hook != nil {
 		t.OnConnect = func(ctx context.Context, hs *Handshake) (principal any, err error) {
-			err = errHook
+			err = errHook //nolint:wastedassign // what a panic of the hook leaves behind
 			defer e.recovered("Options.Transport.OnConnect", WsSender{}, nil)
 			return hook(ctx, hs)
 		}
@@ -127,7 +127,11 @@ func (m *method) label() string {
 
 // accept makes the actor of a new connection, and asks the hooks.
 func (e *Engine) accept(tc *transport.Conn, hs *Handshake) transport.Handler {
-	e.serving.Store(true)
+	if !e.serving.Load() {
+		e.regMu.Lock() // a registration sees it, or its table is the one below
+		e.serving.Store(true)
+		e.regMu.Unlock()
+	}
 	t := e.table.Load()
 	c := &conn{e: e}
 	if hs.Subprotocol == codec.SubprotocolMsgpack {
@@ -150,7 +154,7 @@ func (e *Engine) accept(tc *transport.Conn, hs *Handshake) transport.Handler {
 			return c
 		}
 	}
-	c.greeted = true
+	c.greeted = int32(len(t.services))
 	tc.Flush()
 	return c
 }
@@ -213,10 +217,10 @@ func (e *Engine) dismiss(services []*service, c *conn, end *CloseError) {
 // disconnected is the end of a connection, after its last call.
 func (e *Engine) disconnected(c *conn, end *CloseError) {
 	defer e.conns.Done()
-	if c.greeted {
-		e.dismiss(e.table.Load().services, c, end)
-	}
+	e.dismiss(e.table.Load().services[:c.greeted], c, end) // later ones have not greeted it
+	c.mu.Lock()
 	c.hs = nil
+	c.mu.Unlock()
 	e.event(ConnClosed{WsSender{c}, end})
 }
 
@@ -228,7 +232,7 @@ func (e *Engine) Sender(pid *PID) (WsSender, bool) {
 	}
 	var l lookup
 	e.sys.hw.SendLocal(pid, &l, nil)
-	return WsSender{l.c}, l.c != nil
+	return WsSender(l), l.c != nil
 }
 
 // ---- serving
@@ -277,9 +281,18 @@ type spawnConfig struct {
 // WithID gives an actor its id; otherwise it is random.
 func WithID(id string) SpawnOption { return func(c *spawnConfig) { c.id = id } }
 
-// WithMailboxSize bounds the messages that wait for the actor; default
-// Options.MailboxSize.
-func WithMailboxSize(n int) SpawnOption { return func(c *spawnConfig) { c.mailbox = n } }
+// WithMailboxSize bounds the messages that wait for the actor. Zero means
+// Options.MailboxSize and a negative value no limit.
+func WithMailboxSize(n int) SpawnOption {
+	return func(c *spawnConfig) {
+		switch {
+		case n > 0:
+			c.mailbox = n
+		case n < 0:
+			c.mailbox = math.MaxInt
+		}
+	}
+}
 
 // Spawn starts a hollywood actor. Its PID's ID is kind/id. It goes on with its
 // state after a panic, which costs it the message; its mailbox is bounded. It
@@ -352,8 +365,8 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("calls or hooks of connections did not end: %w", ctx.Err()))
 		}
 	}
-	e.rooms.closeAll()
-	if left := e.sys.stopAll(ctx); len(left) > 0 {
+	left := e.rooms.closeAll(ctx)
+	if left = append(left, e.sys.stopAll(ctx)...); len(left) > 0 {
 		errs = append(errs, fmt.Errorf("actors did not stop: %s", strings.Join(left, ", ")))
 	}
 	e.sys.close(ctx)

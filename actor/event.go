@@ -65,7 +65,7 @@ type SlowConsumer struct {
 // DeadLetter is sent for a message that could not be delivered: the actor has
 // ended, its mailbox is full, or it has no use for such a message.
 type DeadLetter struct {
-	Target  *PID
+	Target  *PID // nil if that is where it was sent to
 	Message any
 	Sender  *PID // may be nil
 }
@@ -117,7 +117,7 @@ func (e SlowConsumer) Log() (slog.Level, string, []slog.Attr) {
 // Log implements Event.
 func (e DeadLetter) Log() (slog.Level, string, []slog.Attr) {
 	return slog.LevelDebug, "dead letter", []slog.Attr{
-		slog.String("target", e.Target.String()), slog.String("type", fmt.Sprintf("%T", e.Message)),
+		slog.String("target", fmt.Sprint(e.Target)), slog.String("type", fmt.Sprintf("%T", e.Message)),
 	}
 }
 

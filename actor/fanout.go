@@ -113,10 +113,14 @@ func (r Room) send(rm *room, b *broadcast, opts []BroadcastOption) error {
 	for _, o := range opts {
 		o(b)
 	}
-	for _, f := range b.frames {
-		if f != nil {
-			b.size += f.Len()
+	for id, f := range b.frames {
+		if f == nil || slices.Contains(b.frames[:id], f) {
+			continue // a raw message has one frame for all
 		}
+		if f.Size() > r.e.maxReply {
+			return fmt.Errorf("actor: broadcast to room %q: %w", r.name, ErrTooLarge) // no queue holds it
+		}
+		b.size += f.Len()
 	}
 	if err := rm.offer(b); err != nil {
 		return fmt.Errorf("actor: broadcast to room %q: %w", r.name, err)
@@ -145,8 +149,12 @@ func (b *broadcast) frame(e *Engine, id uint8) *transport.Frame {
 	if err != nil {
 		return nil
 	}
-	b.frames[id], _ = transport.NewFrame(to.op, raw)
-	return b.frames[id]
+	f, err := transport.NewFrame(to.op, raw)
+	if err != nil || f.Size() > e.maxReply {
+		return nil
+	}
+	b.frames[id] = f
+	return f
 }
 
 // maxFan bounds the broadcasts that are delivered together.

@@ -57,9 +57,10 @@ type system struct {
 	event func(Event)
 	seq   atomic.Uint64
 
-	// Dead letters of hollywood's own making arrive here.
+	// Dead letters arrive here, our own and those of hollywood's making.
 	monitor *hw.PID
 	dead    atomic.Uint64
+	reports atomic.Int64 // of our own that wait there
 
 	mu     sync.Mutex
 	actors map[*mailbox]struct{} // to be stopped at the end
@@ -84,14 +85,45 @@ func newSystem(event func(Event)) (*system, error) {
 
 // watch counts and reports dead letters.
 func (s *system) watch(c *hw.Context) {
-	defer func() { _ = recover() }() // an OnEvent of the user's may panic
-	if d, ok := c.Message().(hw.DeadLetterEvent); ok {
-		if _, ok := d.Message.(*lookup); ok || s.isPill(d.Message) {
-			return // a question about, or a Poison of, what has ended already
+	switch m := c.Message().(type) {
+	case report:
+		s.reports.Add(-1)
+		s.event(DeadLetter(m))
+	case hw.DeadLetterEvent:
+		if s.isPill(m.Message) {
+			s.finish(m.Message) // hollywood completes it only if it finds nobody at the first look
+			return
 		}
-		s.dead.Add(1)
-		s.event(DeadLetter{Target: d.Target, Message: d.Message, Sender: d.Sender})
+		if s.count(m.Message) {
+			s.event(DeadLetter(m))
+		}
+	case hw.EngineRemoteMissingEvent:
+		if s.count(m.Message) {
+			s.event(DeadLetter{Target: m.Target, Message: m.Message, Sender: m.Sender})
+		}
+	case drained:
+		close(m)
 	}
+}
+
+// report is a dead letter of our own that has been counted.
+type report DeadLetter
+
+// drained is closed when the monitor has done with what came before it.
+type drained chan struct{}
+
+// maxReports bounds the reports that wait for the monitor.
+const maxReports = 1024
+
+// count counts a dead letter. It reports whether the user is to be told: an
+// OnEvent that sends events to an actor which has ended would be told for ever.
+func (s *system) count(msg any) bool {
+	if _, ok := msg.(*lookup); ok {
+		return false // a question about what has ended
+	}
+	s.dead.Add(1)
+	_, isEvent := msg.(Event)
+	return !isEvent
 }
 
 // probe is a process that keeps the last message it was sent.
@@ -100,16 +132,23 @@ type probe struct {
 	got any
 }
 
-func (p *probe) Start()                            {}
-func (p *probe) PID() *hw.PID                      { return p.pid }
-func (p *probe) Send(_ *hw.PID, m any, _ *hw.PID)  { p.got = m }
-func (p *probe) Invoke([]hw.Envelope)              {}
-func (p *probe) Shutdown()                         {}
-func (s *system) unique() string                   { return strconv.FormatUint(s.seq.Add(1), 36) }
-func randomID() string                             { return strconv.FormatUint(rand.Uint64(), 36) }
-func (s *system) local(pid *hw.PID) bool           { return pid != nil && pid.Address == s.hw.Address() }
-func (s *system) remove(pid *hw.PID)               { s.hw.Registry.Remove(pid) }
-func (s *system) send(to *PID, msg any, from *PID) { s.hw.SendWithSender(to, msg, from) }
+func (p *probe) Start()                           {}
+func (p *probe) PID() *hw.PID                     { return p.pid }
+func (p *probe) Send(_ *hw.PID, m any, _ *hw.PID) { p.got = m }
+func (p *probe) Invoke([]hw.Envelope)             {}
+func (p *probe) Shutdown()                        {}
+func (s *system) unique() string                  { return strconv.FormatUint(s.seq.Add(1), 36) }
+func randomID() string                            { return strconv.FormatUint(rand.Uint64(), 36) }
+func (s *system) local(pid *hw.PID) bool          { return pid != nil && pid.Address == s.hw.Address() }
+func (s *system) remove(pid *hw.PID)              { s.hw.Registry.Remove(pid) }
+
+func (s *system) send(to *PID, msg any, from *PID) {
+	if to == nil {
+		s.deadLetter(nil, msg, from) // hollywood would say nothing
+		return
+	}
+	s.hw.SendWithSender(to, msg, from)
+}
 
 var errLibrary = errors.New("hollywood does not behave as the pinned version does")
 
@@ -143,13 +182,22 @@ func (s *system) finish(pill any) {
 	s.hw.SendLocal(pid, pill, nil)
 }
 
-// deadLetter reports a message that could not be delivered.
+// deadLetter counts a message that could not be delivered, and has the monitor
+// report it. When too many reports wait there it is only counted: they would
+// keep the messages of a flood that a mailbox has just refused.
 func (s *system) deadLetter(to *hw.PID, msg any, from *hw.PID) {
 	if s.isPill(msg) {
 		s.finish(msg)
 		return
 	}
-	s.hw.BroadcastEvent(hw.DeadLetterEvent{Target: to, Message: msg, Sender: from})
+	if !s.count(msg) {
+		return
+	}
+	if s.reports.Add(1) > maxReports {
+		s.reports.Add(-1)
+		return
+	}
+	s.hw.SendLocal(s.monitor, report{Target: to, Message: msg, Sender: from}, nil)
 }
 
 // register puts a process of ours under its name. hollywood calls Start only if
@@ -197,6 +245,11 @@ func (m *mailbox) Shutdown()            {}
 // Send implements hollywood's Processer. What cannot be taken is a dead
 // letter.
 func (m *mailbox) Send(_ *hw.PID, msg any, from *hw.PID) {
+	switch msg.(type) {
+	case hw.Initialized, hw.Started, hw.Stopped:
+		m.sys.deadLetter(&m.pid, msg, from) // only hollywood says so, and not by this way
+		return
+	}
 	if m.sys.isPill(msg) {
 		m.stop(msg)
 		return
@@ -206,15 +259,15 @@ func (m *mailbox) Send(_ *hw.PID, msg any, from *hw.PID) {
 	}
 }
 
-// trySend passes a message on, or fails with ErrClosed, or with ErrBusy if max
-// others wait. The lock makes the pill the last message that the actor gets.
-func (m *mailbox) trySend(msg any, from *hw.PID, max int64) error {
+// trySend passes a message on, or fails with ErrClosed, or with ErrBusy if
+// bound others wait. The lock makes the pill the last message that the actor gets.
+func (m *mailbox) trySend(msg any, from *hw.PID, bound int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return ErrClosed
 	}
-	if m.pending.Add(1) > max {
+	if m.pending.Add(1) > bound {
 		m.pending.Add(-1)
 		return ErrBusy
 	}
@@ -235,6 +288,9 @@ func (m *mailbox) open() {
 		m.sys.hw.SendLocal(&m.inner, e.Msg, e.Sender)
 	}
 	m.early = nil
+	if m.closed {
+		m.sys.hw.Poison(&m.inner) // it was stopped before it was there
+	}
 }
 
 // stop has the actor end after what it has been sent. pill may be nil.
@@ -252,10 +308,28 @@ func (m *mailbox) stop(pill any) {
 	if pill != nil {
 		m.pills = append(m.pills, pill)
 	}
-	if !m.closed {
-		m.closed = true
+	if m.closed {
+		return
+	}
+	m.closed = true
+	if m.ready { // otherwise open does it
 		m.sys.hw.Poison(&m.inner) // the only one it ever gets; done tells the end
 	}
+}
+
+// end completes all stops.
+func (m *mailbox) end() {
+	m.sys.mu.Lock()
+	delete(m.sys.actors, m)
+	m.sys.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	close(m.done)
+	for _, p := range m.pills {
+		m.sys.finish(p)
+	}
+	m.pills = nil
 }
 
 // guard is the receiver that hollywood sees. A panic of the user's receiver
@@ -278,8 +352,9 @@ func (g *guard) Receive(c *hw.Context) {
 	case hw.Started:
 		m.failed = errors.Join(m.failed, g.pass(c))
 	case hw.Stopped:
-		_ = g.pass(c) // reported by pass
-		g.end()
+		_ = g.pass(c)          // reported by pass
+		m.sys.remove(&m.inner) // hollywood has removed the name that it believes to be the actor's
+		m.end()
 	default:
 		_ = g.pass(c) // reported by pass
 		m.pending.Add(-1)
@@ -298,30 +373,13 @@ func (g *guard) pass(c *hw.Context) (err error) {
 	return nil
 }
 
-// end is the last thing an actor does.
-func (g *guard) end() {
-	m := g.m
-	m.sys.remove(&m.inner) // hollywood has removed the name that it believes to be the actor's
-	m.sys.mu.Lock()
-	delete(m.sys.actors, m)
-	m.sys.mu.Unlock()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.closed = true
-	close(m.done)
-	for _, p := range m.pills {
-		m.sys.finish(p)
-	}
-	m.pills = nil
-}
-
-// spawn starts an actor behind a mailbox with room for max messages. name is
+// spawn starts an actor behind a mailbox with room for bound messages. name is
 // its kind and id, joined by a slash.
-func (s *system) spawn(p hw.Producer, kind, id string, max int) (*mailbox, error) {
+func (s *system) spawn(p hw.Producer, kind, id string, bound int) (*mailbox, error) {
 	if id == "" {
 		id = randomID()
 	}
-	m := &mailbox{sys: s, max: int64(max), done: make(chan struct{})}
+	m := &mailbox{sys: s, max: int64(bound), done: make(chan struct{})}
 	m.pid.Address, m.pid.ID = s.hw.Address(), kind+"/"+id
 	innerID := id + "\x00" + s.unique()
 	m.inner.Address, m.inner.ID = s.hw.Address(), kind+"/"+innerID
@@ -333,18 +391,13 @@ func (s *system) spawn(p hw.Producer, kind, id string, max int) (*mailbox, error
 	}
 	s.actors[m] = struct{}{}
 	s.mu.Unlock()
-	forget := func() {
-		s.mu.Lock()
-		delete(s.actors, m)
-		s.mu.Unlock()
-	}
 	g := &guard{m: m}
 	if err := make1(&g.inner, p); err != nil {
-		forget()
+		m.end()
 		return nil, err
 	}
 	if err := s.register(m); err != nil {
-		forget()
+		m.end()
 		return nil, err
 	}
 	s.hw.Spawn(func() hw.Receiver { return g }, kind, hw.WithID(innerID),
@@ -410,11 +463,14 @@ func (s *system) stopAll(ctx context.Context) (left []string) {
 	return left
 }
 
-// close ends the monitor, after what it has been sent.
+// close waits until the dead letters so far have been reported. The monitor
+// stays, for those to come: it costs nothing while there are none, and a
+// subscriber that ends makes hollywood loop.
 func (s *system) close(ctx context.Context) {
-	s.hw.Unsubscribe(s.monitor)
+	done := make(drained)
+	s.hw.BroadcastEvent(done) // by the way of hollywood's dead letters, behind them
 	select {
-	case <-s.hw.Poison(s.monitor).Done():
+	case <-done:
 	case <-ctx.Done():
 	}
 }
@@ -455,7 +511,7 @@ func (a *answer) PID() *hw.PID         { return &a.pid }
 func (a *answer) Invoke([]hw.Envelope) {}
 func (a *answer) Shutdown()            {}
 func (a *answer) Send(_ *hw.PID, msg any, from *hw.PID) {
-	if a.once.CompareAndSwap(false, true) {
+	if !a.sys.isPill(msg) && a.once.CompareAndSwap(false, true) {
 		a.got <- msg // there is room for one
 		return
 	}
@@ -473,6 +529,9 @@ func (s *system) ask(ctx context.Context, to *hw.PID, msg any) (any, error) {
 	case v := <-a.got:
 		return v, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		if a.once.CompareAndSwap(false, true) {
+			return nil, ctx.Err()
+		}
+		return <-a.got, nil // it has come after all
 	}
 }

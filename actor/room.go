@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"context"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -163,8 +164,9 @@ func (rs *rooms) retire(r *room) {
 	}
 }
 
-// closeAll ends all rooms; there will be no more.
-func (rs *rooms) closeAll() {
+// closeAll ends all rooms; there will be no more. It returns those that have
+// not ended when ctx is done.
+func (rs *rooms) closeAll(ctx context.Context) (left []string) {
 	rs.mu.Lock()
 	rs.closed = true
 	all := make([]*room, 0, len(rs.by))
@@ -174,10 +176,16 @@ func (rs *rooms) closeAll() {
 	rs.mu.Unlock()
 	for _, r := range all {
 		m := &dissolve{done: make(chan struct{})}
-		if r.post(m) {
-			<-m.done
+		if !r.post(m) {
+			continue
+		}
+		select {
+		case <-m.done:
+		case <-ctx.Done():
+			left = append(left, r.pid.ID)
 		}
 	}
+	return left
 }
 
 // ---- the actor

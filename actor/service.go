@@ -99,7 +99,7 @@ func (cfg *serviceConfig) plan(t reflect.Type, svc *service, key *mountKey) ([]*
 		if mc.skip {
 			continue
 		}
-		if cfg.prefix != "" {
+		if cfg.prefix != "" && mc.name != "" {
 			mc.name = cfg.prefix + "." + mc.name
 		}
 		m, err := planFunc(rm.Type, 1, key, mc)
@@ -158,8 +158,8 @@ func checkService(svc any) (reflect.Value, error) {
 	switch {
 	case !v.IsValid(), v.Kind() == reflect.Pointer && v.IsNil():
 		return v, errors.New("service is nil")
-	case v.NumMethod() == 0 && v.Kind() == reflect.Struct && reflect.PointerTo(v.Type()).NumMethod() > 0:
-		return v, fmt.Errorf("%s has its methods on the pointer: register &%s{…}", v.Type(), v.Type())
+	case v.Kind() == reflect.Struct && v.NumMethod() < reflect.PointerTo(v.Type()).NumMethod():
+		return v, fmt.Errorf("%s has methods on the pointer: register &%s{…}", v.Type(), v.Type())
 	}
 	return v, nil
 }
@@ -221,6 +221,8 @@ func Mount[K, S any](e *Engine, prefix, key string, find func(ctx context.Contex
 		switch {
 		case prefix == "" || key == "":
 			return errors.New("a mount needs a prefix and the name of its key")
+		case find == nil:
+			return errors.New("the function that finds the service is nil")
 		case t.Kind() == reflect.Interface:
 			return errors.New("a mount needs a concrete type, whose methods are known")
 		}
@@ -262,7 +264,13 @@ func Handle[P, R any](e *Engine, name string, f func(context.Context, WsSender, 
 		o(mc)
 	}
 	m, err := planFunc(reflect.TypeOf(f), 0, nil, mc)
-	if err == nil {
+	switch {
+	case err != nil:
+	case f == nil:
+		err = errors.New("the function is nil")
+	case mc.skip:
+		err = errors.New("Skip is for methods of services")
+	default:
 		err = checkWireName(m.name)
 	}
 	if err != nil {
@@ -275,6 +283,9 @@ func Handle[P, R any](e *Engine, name string, f func(context.Context, WsSender, 
 	m.direct = func(cl *call) (any, error) {
 		var p P
 		vars := [1]reflect.Value{reflect.ValueOf(&p).Elem()}
+		if hs, ok := any(&p).(**Handshake); ok {
+			*hs = cl.hs // it is injected, and not among the parameters
+		}
 		if err := m.binder.bind(cl.wire.codec, cl.params, vars[:], m.strict); err != nil {
 			return nil, err
 		}
@@ -362,11 +373,11 @@ func (a *serviceActor) Receive(c *hw.Context) {
 	}
 }
 
-// do runs f in the actor, unless max other messages wait for it, and waits for
+// do runs f in the actor, unless bound other messages wait for it, and waits for
 // its end, or for ctx.
-func (a *serviceActor) do(ctx context.Context, max int64, f func()) error {
+func (a *serviceActor) do(ctx context.Context, bound int64, f func()) error {
 	j := &job{run: f, done: make(chan struct{})}
-	if err := a.m.trySend(j, nil, max); err != nil {
+	if err := a.m.trySend(j, nil, bound); err != nil {
 		return err
 	}
 	select {

@@ -77,10 +77,11 @@ const MaxDepth = 512
 type Kind uint8
 
 const (
-	Invalid      Kind = iota // well formed, but no message of JSON-RPC 2.0; Err says why
-	Request                  // wants a response
-	Notification             // wants none
-	Response                 // answers a call of ours
+	// Invalid is well formed, but no message of JSON-RPC 2.0; Err says why.
+	Invalid      Kind = iota
+	Request           // wants a response
+	Notification      // wants none
+	Response          // answers a call of ours
 )
 
 // Envelope is one JSON-RPC 2.0 message, split but not decoded. All slices are

@@ -26,16 +26,13 @@ const (
 	wrong
 )
 
-// The texts of an Invalid envelope's error.
+// What is wrong with an Invalid envelope, as the data of its error. Where the
+// specification prints the error (section 7), it has none, and so have we.
 const (
-	errNotObject = "Invalid Request: a message must be an object"
-	errVersion   = `Invalid Request: "jsonrpc" must be "2.0"`
-	errID        = "Invalid Request: id must be a string, a number or null"
-	errNoMethod  = "Invalid Request: there is no method"
-	errMethod    = "Invalid Request: method must be a string"
-	errParams    = "Invalid Request: params must be an array or an object"
-	errNoBatch   = "Invalid Request: the batch is empty"
-	errBigBatch  = "Invalid Request: the batch has too many messages"
+	errVersion  = `"jsonrpc" must be "2.0"`
+	errID       = "id must be a string, a number or null"
+	errParams   = "params must be an array or an object"
+	errBigBatch = "the batch has too many messages"
 )
 
 // envelope turns p into the Envelope it stands for.
@@ -46,17 +43,21 @@ func (p *parts) envelope(lenient bool, env *Envelope) {
 		return
 	}
 	env.ID = p.id
-	if p.version != valid && !env.Bare {
+	switch {
+	case p.version == wrong:
 		invalid(env, errVersion)
+		return
+	case p.version == absent && !env.Bare:
+		invalid(env, "")
 		return
 	}
 	switch p.methodAs {
 	case wrong:
-		invalid(env, errMethod)
+		invalid(env, "")
 		return
 	case absent:
 		if p.id == nil || p.result == nil && p.err == nil {
-			invalid(env, errNoMethod)
+			invalid(env, "")
 			return
 		}
 		env.Kind = Response
@@ -78,9 +79,18 @@ func (p *parts) envelope(lenient bool, env *Envelope) {
 }
 
 // invalid marks env as no message of JSON-RPC 2.0.
-func invalid(env *Envelope, text string) {
+func invalid(env *Envelope, why string) {
 	env.Kind = Invalid
-	env.Err = &Error{Code: CodeInvalidRequest, Message: text}
+	env.Err = invalidRequest(why)
+}
+
+// invalidRequest is what the sender of such a message is told.
+func invalidRequest(why string) *Error {
+	e := &Error{Code: CodeInvalidRequest, Message: "Invalid Request"}
+	if why != "" {
+		e.Data = why
+	}
+	return e
 }
 
 // parseError is what the sender of a malformed message is told.

@@ -40,7 +40,7 @@ func (c *jsonCodec) Split(dst []Envelope, msg []byte) ([]Envelope, bool, *Error)
 		if skipSpace(msg, i+1) != len(msg) {
 			return dst, true, parseError()
 		}
-		return dst, true, &Error{Code: CodeInvalidRequest, Message: errNoBatch}
+		return dst, true, invalidRequest("")
 	}
 	for count := 1; ; count++ {
 		if count <= c.opts.MaxBatch {
@@ -61,7 +61,7 @@ func (c *jsonCodec) Split(dst []Envelope, msg []byte) ([]Envelope, bool, *Error)
 			return dst[:n], true, parseError()
 		}
 		if count > c.opts.MaxBatch {
-			return dst[:n], true, &Error{Code: CodeInvalidRequest, Message: errBigBatch}
+			return dst[:n], true, invalidRequest(errBigBatch)
 		}
 		return dst, true, nil
 	}
@@ -72,7 +72,7 @@ func (c *jsonCodec) Split(dst []Envelope, msg []byte) ([]Envelope, bool, *Error)
 // objects around it.
 func (c *jsonCodec) split(env *Envelope, b []byte, i, depth int) int {
 	if i >= len(b) || b[i] != '{' {
-		invalid(env, errNotObject)
+		invalid(env, "")
 		return skipJSON(b, i, depth)
 	}
 	depth++

@@ -52,9 +52,9 @@ func (c *msgpackCodec) Split(dst []Envelope, msg []byte) ([]Envelope, bool, *Err
 	case i != len(msg):
 		return dst[:n], true, parseError()
 	case tooMany:
-		return dst[:n], true, &Error{Code: CodeInvalidRequest, Message: errBigBatch}
+		return dst[:n], true, invalidRequest(errBigBatch)
 	case count == 0:
-		return dst, true, &Error{Code: CodeInvalidRequest, Message: errNoBatch}
+		return dst, true, invalidRequest("")
 	}
 	return dst, true, nil
 }
@@ -67,7 +67,7 @@ func (c *msgpackCodec) split(env *Envelope, b []byte, i, depth int) int {
 		return -1
 	}
 	if kind != mpMap {
-		invalid(env, errNotObject)
+		invalid(env, "")
 		return mpSkip(b, i, depth)
 	}
 	depth++

@@ -3,7 +3,6 @@ package actortest
 import (
 	"fmt"
 	"reflect"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -61,7 +60,7 @@ func (c *Client) Begin(method string, params any) *Pending {
 	c.nextID++
 	id := c.nextID
 	c.mu.Unlock()
-	p := &Pending{c: c, method: method}
+	p := &Pending{c: c, method: method, num: id}
 	raw, err := c.codec.AppendValue(nil, id)
 	if err != nil {
 		c.t.Fatalf("actortest: %s: %v", method, err)
@@ -75,7 +74,8 @@ func (c *Client) Begin(method string, params any) *Pending {
 type Pending struct {
 	c      *Client
 	method string
-	id     string
+	num    int
+	id     string // num, encoded
 }
 
 // Wait waits for the reply, as Call does.
@@ -109,11 +109,7 @@ func (p *Pending) Wait(result any) error {
 // Cancel asks the server to cancel the call (rpc.cancel).
 func (p *Pending) Cancel() {
 	p.c.t.Helper()
-	id, err := strconv.Atoi(fmt.Sprint(p.c.decode([]byte(p.id))))
-	if err != nil {
-		p.c.t.Fatalf("actortest: cancel: %v", err)
-	}
-	p.c.Notify("rpc.cancel", map[string]any{"id": id})
+	p.c.Notify("rpc.cancel", map[string]any{"id": p.num})
 }
 
 // Notify sends a notification.
@@ -289,14 +285,6 @@ func (c *Client) wait(d time.Duration, ready func() bool) bool {
 			return false
 		}
 	}
-}
-
-func (c *Client) decode(raw []byte) any {
-	var v any
-	if err := c.codec.Decode(raw, &v); err != nil {
-		c.t.Fatalf("actortest: %v", err)
-	}
-	return v
 }
 
 // handler is the Client as a transport.Handler.
