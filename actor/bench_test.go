@@ -14,7 +14,6 @@ import (
 
 	"github.com/wireroom/wireroom/actor"
 	"github.com/wireroom/wireroom/codec"
-	"github.com/wireroom/wireroom/transport"
 )
 
 // sink is the server's end of a connection whose peer has said hello, takes
@@ -58,6 +57,7 @@ func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 // crowd is an engine with connections to sinks.
 type crowd struct {
 	e       *actor.Engine
+	opened  chan actor.WsSender
 	closed  atomic.Pointer[chan struct{}]
 	sinks   []*sink
 	senders []actor.WsSender
@@ -79,11 +79,9 @@ func newCrowd(b *testing.B, n int) *crowd {
 		b.Fatal(err)
 	}
 	c.e = e
+	c.opened = opened
 	for range n {
-		s := newSink(&c.closed)
-		e.ServeConn(s)
-		c.sinks = append(c.sinks, s)
-		c.senders = append(c.senders, <-opened)
+		c.connect(rawUpgrade)
 	}
 	b.Cleanup(func() {
 		c.hangUp()
@@ -92,6 +90,14 @@ func newCrowd(b *testing.B, n int) *crowd {
 		}
 	})
 	return c
+}
+
+func (c *crowd) connect(hello string) {
+	s := newSink(&c.closed)
+	s.hello = hello
+	c.e.ServeConn(s)
+	c.sinks = append(c.sinks, s)
+	c.senders = append(c.senders, <-c.opened)
 }
 
 func (c *crowd) hangUp() {
@@ -181,20 +187,24 @@ func BenchmarkCall(b *testing.B) {
 	c := newCrowd(b, 1)
 	check(b, c.e.Register(&adder{}, actor.Prefix("reflect")))
 	check(b, actor.Handle(c.e, "handle.add", func(_ context.Context, _ actor.WsSender, p addParams) (int, error) { return p.A + p.B, nil }))
-	for _, how := range []string{"reflect", "handle"} {
-		cd := codec.JSON(nil)
-		id, err := cd.AppendValue(nil, 7)
-		check(b, err)
-		msg, err := cd.AppendRequest(nil, id, how+".add", addParams{1, 2})
-		check(b, err)
-		b.Run("JSON/"+how, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if out, err := c.e.HandleMessage(context.Background(), c.senders[0], msg); err != nil || len(out) == 0 {
-					b.Fatal(string(out), err)
+	senders := map[codec.Codec]actor.WsSender{codec.JSON(nil): c.senders[0]}
+	c.connect(strings.Replace(rawUpgrade, "\r\n\r\n", "\r\nSec-WebSocket-Protocol: "+codec.SubprotocolMsgpack+"\r\n\r\n", 1))
+	senders[codec.Msgpack(nil)] = c.senders[1]
+	for cd, s := range senders {
+		for _, how := range []string{"reflect", "handle"} {
+			id, err := cd.AppendValue(nil, 7)
+			check(b, err)
+			msg, err := cd.AppendRequest(nil, id, how+".add", addParams{1, 2})
+			check(b, err)
+			b.Run(cd.Subprotocol()+"/"+how, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if out, err := c.e.HandleMessage(context.Background(), s, msg); err != nil || len(out) == 0 {
+						b.Fatal(string(out), err)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
 
@@ -337,5 +347,3 @@ func benchEngine(b *testing.B) (*actor.Engine, error) {
 	b.Cleanup(func() { shutdown(b, e) })
 	return e, err
 }
-
-var _ = transport.Text

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -304,5 +305,25 @@ func TestSenderAfterEnd(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Verify that messages may be handled in the name of a connection while it
+// ends.
+func TestHandleMessageRacesEnd(t *testing.T) {
+	e, _ := meetEngine(t, nil)
+	check(t, e.Register(&principals{}))
+	for range 20 {
+		c, s := meet(t, e)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for s.Err() == nil {
+				if _, err := e.HandleMessage(t.Context(), s, []byte(`{"jsonrpc":"2.0","id":1,"method":"who"}`)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		c.Close()
+		wg.Wait()
 	}
 }

@@ -149,8 +149,7 @@ func (e *Engine) accept(tc *transport.Conn, hs *Handshake) transport.Handler {
 	e.event(ConnOpened{WsSender{c}})
 	for i, svc := range t.services {
 		if err := e.greet(svc, c, hs); err != nil {
-			e.refuse(c, tc, svc, err)
-			e.dismiss(t.services[:i], c, &CloseError{Code: transport.ClosePolicyViolation, Err: err})
+			e.dismiss(t.services[:i], c, e.refuse(c, tc, svc, err))
 			return c
 		}
 	}
@@ -183,15 +182,17 @@ func (e *Engine) greet(svc *service, c *conn, hs *Handshake) (err error) {
 	return err
 }
 
-// refuse closes a connection whose OnConnect has failed.
-func (e *Engine) refuse(c *conn, tc *transport.Conn, svc *service, err error) {
+// refuse closes a connection whose OnConnect has failed, and says how.
+func (e *Engine) refuse(c *conn, tc *transport.Conn, svc *service, err error) *CloseError {
+	end := &CloseError{Code: transport.ClosePolicyViolation, Reason: "refused", Err: err}
 	var ce *CloseError
 	if errors.As(err, &ce) && closeCodeAllowed(ce.Code) {
-		tc.Close(ce.Code, ce.Reason)
-		return
+		end.Code, end.Reason = ce.Code, ce.Reason
+	} else {
+		e.event(CallFailed{Method: svc.name + "." + nameOnConnect, Sender: WsSender{c}, Err: err})
 	}
-	e.event(CallFailed{Method: svc.name + "." + nameOnConnect, Sender: WsSender{c}, Err: err})
-	tc.Close(transport.ClosePolicyViolation, "refused")
+	tc.Close(end.Code, end.Reason)
+	return end
 }
 
 // dismiss calls the OnDisconnect of services.

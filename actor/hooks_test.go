@@ -203,8 +203,9 @@ func TestOnConnectRefuses(t *testing.T) {
 				var log callLog
 				e := actortest.NewEngine(t, &actor.Options{OnEvent: log.add})
 				var d diary
+				var end *actor.CloseError
 				for i, p := range []*porter{
-					{d: &d, name: "a"},
+					{d: &d, name: "a", dismiss: func(_ actor.WsSender, err error) { errors.As(err, &end) }},
 					{d: &d, name: "b", refusal: tt.err, panics: tt.panics},
 					{d: &d, name: "c"},
 				} {
@@ -222,6 +223,9 @@ func TestOnConnectRefuses(t *testing.T) {
 					t.Errorf("the peer read %q, want a close frame with %d %s", got, tt.wantCode, tt.wantReason)
 				}
 				d.want(t, "a greets", "b greets", "a dismisses")
+				if end == nil || end.Code != tt.wantCode || end.Reason != tt.wantReason {
+					t.Errorf("OnDisconnect got %v, want %d %s", end, tt.wantCode, tt.wantReason)
+				}
 				client.Close()
 				d.want(t)
 				failed, panicked := log.take()

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/wireroom/wireroom/actor"
+	"github.com/wireroom/wireroom/actor/actortest"
 	"github.com/wireroom/wireroom/transport"
 )
 
@@ -14,7 +15,7 @@ import (
 // calls, rooms and pushes, goroutines, processes, rooms and the heap are back
 // where they were.
 func TestNoLeaks(t *testing.T) {
-	e, _ := meetEngine(t, nil)
+	e := actortest.NewEngine(t, &actor.Options{OnEvent: func(actor.Event) {}})
 	check(t, e.Register(&visitors{e: e}))
 	url := "ws://" + serveTCP(t, e) + "/ws"
 	d := new(transport.Dialer)
@@ -93,7 +94,7 @@ func TestNoLeaks(t *testing.T) {
 	})
 	grown := int64(heapInUse()) - int64(before)
 	t.Logf("%d connections left %d bytes of heap", n, grown)
-	if grown > 1<<20 {
+	if grown > 256<<10 {
 		t.Errorf("the heap has grown by %d bytes", grown)
 	}
 	if n := e.Stats().DeadLetters; n != 0 {

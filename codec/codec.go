@@ -76,6 +76,7 @@ const MaxDepth = 512
 // Kind says what an Envelope is.
 type Kind uint8
 
+// The kinds of a message.
 const (
 	// Invalid is well formed, but no message of JSON-RPC 2.0; Err says why.
 	Invalid      Kind = iota

@@ -534,11 +534,11 @@ func decodeAny(b []byte, i int) (any, int, *decodeError) {
 	case mpBool:
 		return b[i] == mpTrue, next, nil
 	case mpInt:
-		if n, _ := mpInteger(b, i); n.big {
+		n, _ := mpInteger(b, i)
+		if n.big {
 			return n.unsigned, next, nil
-		} else {
-			return n.signed, next, nil
 		}
+		return n.signed, next, nil
 	case mpFloat:
 		f, _ := mpNumber(b, i)
 		return f, next, nil

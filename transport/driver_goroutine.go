@@ -32,7 +32,6 @@ func (d goroutineDriver) start(c *Conn, rest []byte) { go d.read(c, rest) }
 func (d goroutineDriver) read(c *Conn, rest []byte) {
 	if len(rest) > 0 {
 		c.feed(rest)
-		rest = nil
 	}
 	c.ended(d.readAll(c))
 }

@@ -71,7 +71,7 @@ func (e *CloseError) Unwrap() error { return e.Err }
 
 // Is reports true for ErrClosed, so that whoever asks only whether the
 // connection is closed need not know how.
-func (e *CloseError) Is(target error) bool { return target == ErrClosed } //nolint:errorlint // Is compares, errors.Is unwraps
+func (e *CloseError) Is(target error) bool { return target == ErrClosed }
 
 // StatusError is a refusal of the handshake: an HTTP status with a text that
 // the peer gets to read. Dial returns it for the refusal of a server.

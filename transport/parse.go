@@ -132,93 +132,26 @@ func (c *Conn) feed(p []byte) {
 	total, messages, frames := len(p), 0, 0
 	var bad *violation
 	for len(p) > 0 && bad == nil && !c.deaf {
-		in := c.in
-		if in != nil && in.inFrame {
+		if in := c.in; in != nil && in.inFrame {
 			p, bad = c.resumeFrame(in, p, &messages)
 			continue
 		}
 		var h ws.Header
-		var size int
-		if in != nil && in.hdrLen > 0 {
-			// Part of this header came earlier: complete it in in.hdr.
-			before := in.hdrLen
-			in.hdrLen += copy(in.hdr[before:], p)
-			if h, size, bad = parseHeader(in.hdr[:in.hdrLen]); bad != nil {
-				break
-			}
-			if size == 0 {
-				p = nil
-				break
-			}
-			p = p[size-before:]
-			in.hdrLen = 0
-		} else {
-			if h, size, bad = parseHeader(p); bad != nil {
-				break
-			}
-			if size == 0 {
-				if in == nil {
-					in = inboundPool.Get().(*inbound)
-					c.in = in
-				}
-				in.hdrLen = copy(in.hdr[:], p)
-				p = nil
-				break
-			}
-			p = p[size:]
-		}
-		if bad = c.checkHeader(h); bad != nil {
-			break
-		}
-		frames++
-		if h.OpCode.IsData() && h.Fin && h.Length <= int64(len(p)) && (in == nil || !in.fragmented) {
-			// The usual case: a whole message in one frame, all of it here.
-			payload := p[:h.Length:h.Length]
-			p = p[h.Length:]
-			if h.Masked {
-				ws.Cipher(payload, h.Mask, 0)
-			}
-			if h.OpCode == ws.OpText && !utf8.Valid(payload) {
-				bad = &violation{code: CloseInvalidPayload, reason: "text message is not UTF-8"}
-				break
-			}
-			if in != nil {
-				c.frameSince.Store(0) // part of the header came earlier
-			}
-			messages += c.deliver(Op(h.OpCode), payload)
+		var ok bool
+		if h, p, ok, bad = c.nextHeader(p); !ok {
 			continue
 		}
-		if in == nil {
-			in = inboundPool.Get().(*inbound)
-			c.in = in
+		frames++
+		if h.OpCode.IsData() && h.Fin && h.Length <= int64(len(p)) && (c.in == nil || !c.in.fragmented) {
+			p, bad = c.wholeMessage(h, p, &messages)
+		} else {
+			p, bad = c.beginFrame(h, p, &messages)
 		}
-		in.frame, in.inFrame, in.got = h, true, 0
-		if !h.OpCode.IsControl() {
-			if h.OpCode != ws.OpContinuation {
-				in.op, in.msg, in.checked, in.frames = h.OpCode, in.msg[:0], 0, 0
-			}
-			in.fragmented = true // until its last byte is here
-			in.frames++
-		}
-		p, bad = c.resumeFrame(in, p, &messages)
 	}
 	sh.stats.bytesIn.Add(uint64(total))
 	sh.stats.framesIn.Add(uint64(frames))
 	sh.stats.messagesIn.Add(uint64(messages))
-	if in := c.in; in != nil {
-		switch {
-		case bad == nil && (in.inFrame || in.hdrLen > 0):
-			if c.frameSince.CompareAndSwap(0, now) {
-				sh.wheel.atMost(c, now+sh.ticks(sh.opts.FrameTimeout))
-			}
-		case bad == nil && in.fragmented:
-			c.frameSince.Store(0)
-		default:
-			c.in = nil
-			c.frameSince.Store(0)
-			putInbound(in)
-		}
-	}
+	c.keep(now, bad != nil)
 	if messages > 0 {
 		c.h.OnReadDone(c)
 	}
@@ -228,6 +161,94 @@ func (c *Conn) feed(p []byte) {
 		c.peerClosed(bad)
 	default:
 		c.violate(bad)
+	}
+}
+
+// nextHeader reads the header of the next frame, of which a part may have come
+// earlier, and checks it. ok is false if it has not come whole; then what there
+// is of it is kept, and rest is empty.
+func (c *Conn) nextHeader(p []byte) (h ws.Header, rest []byte, ok bool, bad *violation) {
+	in, b, before := c.in, p, 0
+	if in != nil && in.hdrLen > 0 {
+		before = in.hdrLen
+		in.hdrLen += copy(in.hdr[before:], p)
+		b = in.hdr[:in.hdrLen]
+	}
+	h, size, bad := parseHeader(b)
+	switch {
+	case bad != nil:
+		return h, nil, false, bad
+	case size == 0 && before == 0:
+		in = c.inbound()
+		in.hdrLen = copy(in.hdr[:], p)
+		return h, nil, false, nil
+	case size == 0:
+		return h, nil, false, nil
+	}
+	if in != nil {
+		in.hdrLen = 0
+	}
+	if bad = c.checkHeader(h); bad != nil {
+		return h, nil, false, bad
+	}
+	return h, p[size-before:], true, nil
+}
+
+// inbound returns c.in, and makes it first if need be.
+func (c *Conn) inbound() *inbound {
+	if c.in == nil {
+		c.in = inboundPool.Get().(*inbound)
+	}
+	return c.in
+}
+
+// wholeMessage handles the usual case: a message in one frame, all of it here.
+func (c *Conn) wholeMessage(h ws.Header, p []byte, messages *int) (rest []byte, bad *violation) {
+	payload := p[:h.Length:h.Length]
+	if h.Masked {
+		ws.Cipher(payload, h.Mask, 0)
+	}
+	if h.OpCode == ws.OpText && !utf8.Valid(payload) {
+		return nil, &violation{code: CloseInvalidPayload, reason: "text message is not UTF-8"}
+	}
+	if c.in != nil {
+		c.frameSince.Store(0) // part of the header came earlier
+	}
+	*messages += c.deliver(Op(h.OpCode), payload)
+	return p[h.Length:], nil
+}
+
+// beginFrame notes the header of a frame that has to be gathered, or is a
+// control frame, and takes what is here of it.
+func (c *Conn) beginFrame(h ws.Header, p []byte, messages *int) (rest []byte, bad *violation) {
+	in := c.inbound()
+	in.frame, in.inFrame, in.got = h, true, 0
+	if !h.OpCode.IsControl() {
+		if h.OpCode != ws.OpContinuation {
+			in.op, in.msg, in.checked, in.frames = h.OpCode, in.msg[:0], 0, 0
+		}
+		in.fragmented = true // until its last byte is here
+		in.frames++
+	}
+	return c.resumeFrame(in, p, messages)
+}
+
+// keep holds on to a message that has not come whole, and watches the time that
+// a frame takes. Without one, or at the end, there is nothing to keep.
+func (c *Conn) keep(now int64, end bool) {
+	in := c.in
+	switch {
+	case in == nil:
+	case !end && (in.inFrame || in.hdrLen > 0):
+		if c.frameSince.CompareAndSwap(0, now) {
+			c.sh.wheel.atMost(c, now+c.sh.ticks(c.sh.opts.FrameTimeout))
+		}
+	case !end && in.fragmented:
+		c.frameSince.Store(0)
+	default:
+		c.in = nil
+		c.frameSince.Store(0)
+		putInbound(in)
 	}
 }
 

@@ -18,7 +18,7 @@ func tryRead(fd uintptr, p []byte) (int, error) {
 	for {
 		n, err := syscall.Read(int(fd), p)
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // an errno straight from the call
+		case err == syscall.EINTR:
 			continue
 		case err != nil:
 			return 0, err
