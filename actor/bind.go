@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -128,7 +129,7 @@ func nullable(t reflect.Type) bool {
 func (b *binder) addFields(t reflect.Type, variable int, path []int) error {
 	for i := range t.NumField() {
 		f := t.Field(i)
-		at := append(path[:len(path):len(path)], i)
+		at := slices.Concat(path, []int{i})
 		tag, rest, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if f.Tag.Get("json") == "-" {
 			continue

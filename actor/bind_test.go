@@ -66,7 +66,7 @@ func (bindings) Array(a [2]int) string                    { return form(a) }
 func (bindings) Nested(p named, q []named) string         { return form(p, q) }
 func (bindings) Struct(p everyField) string               { return p.String() }
 func (bindings) Pointer(p *everyField) string             { return p.String() }
-func (bindings) Mixed(a int, from actor.WsSender, b string, ctx context.Context, c bool, hs *actor.Handshake) string { //nolint:revive // any order will do
+func (bindings) Mixed(a int, from actor.WsSender, b string, ctx context.Context, c bool, hs *actor.Handshake) string {
 	return form(a, b, c, from.ID() != "", ctx != nil, hs.Path)
 }
 func (bindings) Last(p named, from actor.WsSender) string { return form(p.Name, from.ID() != "") }

@@ -235,7 +235,7 @@ func (cl *call) answer(out []byte) (_ []byte, answered bool) {
 	result, err := cl.run()
 	if cl.silent {
 		if err != nil {
-			cl.explain(err)
+			_ = cl.explain(err) // nobody is told, but the log is
 		}
 		return out, false
 	}

@@ -140,11 +140,7 @@ func (l *callLog) wantPanicked(t *testing.T, method string, value string) {
 	}
 }
 
-// raw returns the next message that the client gets, whatever it is. Responses
-// only come this way if the client does not know that they are some.
-func raw(c *actortest.Client) string { return string(c.Next().Data) }
-
-// rawClient connects a client that shows replies, too, as plain messages.
+// rawClient is a client that shows all that comes, replies too, as it is.
 type rawClient struct {
 	t    *testing.T
 	conn *transport.Conn
@@ -263,10 +259,10 @@ func (e codedError) Error() string  { return "coded" }
 func (e codedError) ErrorCode() int { return e.code }
 func (e codedError) ErrorData() any { return e.data }
 
-type onlyCode int
+type onlyCodeError int
 
-func (e onlyCode) Error() string  { return "only a code" }
-func (e onlyCode) ErrorCode() int { return int(e) }
+func (e onlyCodeError) Error() string  { return "only a code" }
+func (e onlyCodeError) ErrorCode() int { return int(e) }
 
 func TestErrors(t *testing.T) {
 	tests := []struct {
@@ -289,8 +285,8 @@ func TestErrors(t *testing.T) {
 			name: "wrapped code and data", err: fmt.Errorf("outer: %w", codedError{11, "x"}),
 			want: &actor.Error{Code: 11, Message: "coded", Data: "x"},
 		},
-		{name: "only a code", err: onlyCode(12), want: &actor.Error{Code: 12, Message: "only a code"}},
-		{name: "joined", err: errors.Join(errors.New("secret"), onlyCode(13)), want: &actor.Error{Code: 13, Message: "only a code"}},
+		{name: "only a code", err: onlyCodeError(12), want: &actor.Error{Code: 12, Message: "only a code"}},
+		{name: "joined", err: errors.Join(errors.New("secret"), onlyCodeError(13)), want: &actor.Error{Code: 13, Message: "only a code"}},
 		{
 			name: "data that cannot be encoded", err: &actor.Error{Code: 14, Message: "m", Data: func() {}},
 			want: &actor.Error{Code: 14, Message: "m"},
@@ -410,10 +406,11 @@ func (*panicky) Takes(hostile)    {}
 func (*panicky) Returns() hostile { return hostile{} }
 func (*panicky) Fails() error     { return hostileError{} }
 func (*panicky) NilPointer() int {
-	var p *named
-	return len(p.Name)
+	return len(nobody.Name)
 }
 func (*panicky) Fine() {}
+
+var nobody *named
 
 // Verify that a method whose error is a nil *Error in an interface, the
 // commonest of slips, gets an internal error and does not end the process.
@@ -984,6 +981,32 @@ func TestGoexit(t *testing.T) {
 	})
 }
 
+// Verify that the order holds, too, when more comes while such a method runs.
+func TestGoexitWithMoreToCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := actortest.NewEngine(t, nil)
+		svc := &tally{}
+		register(t, e, svc)
+		handle(t, e, "exit", func(context.Context, actor.WsSender, none) (none, error) {
+			time.Sleep(time.Second)
+			runtime.Goexit()
+			return none{}, nil
+		})
+		client, server := newPipe()
+		e.ServeConn(server)
+		note := func(text string) string { return `{"jsonrpc":"2.0","method":"note","params":["` + text + `"]}` }
+		p := dialRaw(t, client, "", `{"jsonrpc":"2.0","method":"exit"}`, note("a"), note("b"))
+		synctest.Wait()
+		p.frames(note("c"), `{"jsonrpc":"2.0","method":"exit"}`, note("d"))
+		p.frames(note("e"))
+		time.Sleep(time.Minute)
+		if diff := cmp.Diff([]string{"a", "b", "c", "d", "e"}, svc.take()); diff != "" {
+			t.Errorf("calls (-want +got):\n%s", diff)
+		}
+		client.Close()
+	})
+}
+
 // Verify that a hook that ends its goroutine does not end the process, nor
 // keeps Shutdown waiting.
 func TestGoexitInHook(t *testing.T) {
@@ -1198,7 +1221,7 @@ func dialRaw(t *testing.T, nc net.Conn, proto string, first ...string) *framer {
 	if _, err := http.ReadResponse(bufio.NewReaderSize(nc, 16), nil); err != nil {
 		t.Fatal(err)
 	}
-	go io.Copy(io.Discard, nc) //nolint:errcheck // it ends with the connection
+	go io.Copy(io.Discard, nc)
 	return f
 }
 

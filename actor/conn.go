@@ -13,7 +13,7 @@ import (
 	"github.com/wireroom/wireroom/transport"
 )
 
-// Text, sent to the PID of a connection, is a text message to its peer; sent to
+// Text is a text message: sent to the PID of a connection, to its peer; sent to
 // the PID of a room, to all members.
 type Text string
 
@@ -29,7 +29,8 @@ type Push struct {
 	Params any
 }
 
-// Close, sent to the PID of a connection, closes it, as WsSender.CloseWith does.
+// Close closes the connection to whose PID it is sent, as WsSender.CloseWith
+// does.
 type Close struct {
 	Code   int
 	Reason string

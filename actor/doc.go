@@ -38,7 +38,8 @@
 // A method returns nothing, a result, an error, or both. An *Error, or any error
 // with a method ErrorCode() int, is what the client sees; any other error, and a
 // panic, is "Internal error" (-32603) to the client, and an Event with its text
-// to the program. A client that gave no id is answered nothing.
+// to the program. A client that gave no id is answered nothing. Values are
+// encoded as encoding/json does it: a nil slice is null.
 //
 // Register shares a value between all connections: guard its state with locks.
 // SpawnService makes it an actor, which runs one call at a time. Handle takes a
@@ -64,7 +65,8 @@
 // they came, unless a method is Concurrent. What a method sends to its caller
 // arrives before its reply. What one goroutine sends to one connection, or
 // broadcasts to one room, arrives in that order. Join and Leave are confirmed:
-// when they return, they hold for all later broadcasts.
+// when they return, they hold for all later broadcasts. So a broadcast may reach
+// a client before the reply of the method that made it a member.
 //
 // # Who may call what
 //

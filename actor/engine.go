@@ -34,6 +34,7 @@ type Engine struct {
 	serving atomic.Bool // a connection has been there
 
 	conns sync.WaitGroup // actors of connections, until their hooks have run
+	live  atomic.Int64   // how many those are
 	rooms rooms
 	ended atomic.Bool
 }
@@ -146,14 +147,25 @@ func (e *Engine) accept(tc *transport.Conn, hs *Handshake) transport.Handler {
 		c.pid.ID = connKind + "/" + randomID()
 	}
 	e.conns.Add(1)
+	e.live.Add(1)
+	accepted := false
+	defer func() {
+		if !accepted { // a hook has ended the goroutine; the transport cuts the connection
+			e.sys.remove(&c.pid)
+			c.tc.Store(nil)
+			e.live.Add(-1)
+			e.conns.Done()
+		}
+	}()
 	e.event(ConnOpened{WsSender{c}})
 	for i, svc := range t.services {
 		if err := e.greet(svc, c, hs); err != nil {
 			e.dismiss(t.services[:i], c, e.refuse(c, tc, svc, err))
+			accepted = true
 			return c
 		}
 	}
-	c.greeted = int32(len(t.services))
+	c.greeted, accepted = int32(len(t.services)), true
 	tc.Flush()
 	return c
 }
@@ -176,8 +188,22 @@ func (e *Engine) greet(svc *service, c *conn, hs *Handshake) (err error) {
 		call()
 		return err
 	}
-	if e := svc.actor.do(context.Background(), hookBound, call); e != nil {
-		return e
+	j, failed := svc.actor.post(hookBound, call)
+	if failed != nil {
+		return failed
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), e.server.Options().HandshakeTimeout)
+	defer cancel()
+	failed = svc.actor.wait(ctx, j)
+	switch {
+	case ctx.Err() == nil || failed == nil:
+	case j.drop():
+		return &CloseError{Code: transport.CloseTryAgainLater, Reason: "busy", Err: ErrBusy}
+	default: // it has begun: only its end tells
+		failed = svc.actor.wait(context.Background(), j)
+	}
+	if failed != nil {
+		return failed
 	}
 	return err
 }
@@ -209,7 +235,11 @@ func (e *Engine) dismiss(services []*service, c *conn, end *CloseError) {
 			call()
 			continue
 		}
-		if err := svc.actor.do(context.Background(), hookBound, call); err != nil {
+		j, err := svc.actor.post(hookBound, call)
+		if err == nil {
+			err = svc.actor.wait(context.Background(), j)
+		}
+		if err != nil {
 			e.event(CallFailed{Method: svc.name + "." + nameOnDisconnect, Sender: WsSender{c}, Err: err})
 		}
 	}
@@ -218,6 +248,7 @@ func (e *Engine) dismiss(services []*service, c *conn, end *CloseError) {
 // disconnected is the end of a connection, after its last call.
 func (e *Engine) disconnected(c *conn, end *CloseError) {
 	defer e.conns.Done()
+	defer e.live.Add(-1)
 	e.dismiss(e.table.Load().services[:c.greeted], c, end) // later ones have not greeted it
 	c.mu.Lock()
 	c.hs = nil
@@ -360,10 +391,8 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	select {
 	case <-calls:
 	case <-ctx.Done():
-		select {
-		case <-calls:
-		default:
-			errs = append(errs, fmt.Errorf("calls or hooks of connections did not end: %w", ctx.Err()))
+		if n := e.live.Load(); n > 0 {
+			errs = append(errs, fmt.Errorf("calls or hooks of %d connections did not end: %w", n, ctx.Err()))
 		}
 	}
 	left := e.rooms.closeAll(ctx)

@@ -51,9 +51,9 @@ type CloseError = transport.CloseError
 // comes from ErrorData() any, if there is one.
 type Error = codec.Error
 
-// Errorf returns an Error with the given code. Codes from -32768 to -32000 are
+// Errorf returns an *Error with the given code. Codes from -32768 to -32000 are
 // reserved by the specification (section 5.1).
-func Errorf(code int, format string, args ...any) *Error {
+func Errorf(code int, format string, args ...any) error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 

@@ -42,7 +42,7 @@ type CallFailed struct {
 
 // ActorPanicked is sent when an actor has panicked. The message is lost, the
 // actor goes on.
-type ActorPanicked struct {
+type ActorPanicked struct { //nolint:revive // actor.Panicked would not say of what
 	PID   *PID
 	Value any
 	Stack []byte

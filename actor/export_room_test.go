@@ -119,3 +119,24 @@ func (e *Engine) PoisonRaw(pid *PID, patience time.Duration) error {
 
 // ShutdownActors is the part of Shutdown that ends actors.
 func (e *Engine) ShutdownActors(ctx context.Context) []string { return e.sys.stopAll(ctx) }
+
+// StrayPill returns the message by which hollywood stops an actor, and the
+// context that it completes.
+func (e *Engine) StrayPill() (any, context.Context) {
+	p := &probe{pid: hw.NewPID(e.sys.hw.Address(), "stray")}
+	e.sys.hw.SpawnProc(p)
+	ctx := e.sys.hw.Poison(p.pid)
+	e.sys.remove(p.pid)
+	return p.got, ctx
+}
+
+// Deliver sends a message to a connection's actor as if it had been looked up
+// before its end.
+func Deliver(s WsSender, msg any) { s.c.Send(nil, msg, nil) }
+
+// RoomsOf returns how many rooms the connection knows that it is in.
+func RoomsOf(s WsSender) int {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return len(s.c.rooms)
+}

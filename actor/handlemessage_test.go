@@ -35,7 +35,7 @@ func TestHandleMessage(t *testing.T) {
 		register(t, e, teller{}, actor.Method("Beside", actor.Concurrent(2)))
 		jsonSender, packSender := liveSender(t, e), liveSender(t, e, actortest.Msgpack())
 		closed := liveSender(t, e)
-		closed.Close() //nolint:errcheck // it never fails
+		closed.Close()
 		synctest.Wait()
 		ctx := context.WithValue(t.Context(), ctxKey{}, "v")
 		for _, tt := range []struct {

@@ -43,12 +43,15 @@ type Context = hw.Context
 // Producer makes the Receiver of an actor.
 type Producer = hw.Producer
 
-// What a Receiver gets about itself, as messages.
-type (
-	Initialized = hw.Initialized // before Started, by the goroutine that spawns
-	Started     = hw.Started     // by the goroutine that spawns
-	Stopped     = hw.Stopped     // the last message
-)
+// Initialized is the first message that a Receiver gets, from the goroutine that
+// spawns it.
+type Initialized = hw.Initialized
+
+// Started is the second.
+type Started = hw.Started
+
+// Stopped is the last.
+type Stopped = hw.Stopped
 
 // system is hollywood behind a fence.
 type system struct {
@@ -363,15 +366,27 @@ func (g *guard) Receive(c *hw.Context) {
 
 // pass hands the message to the user's receiver.
 func (g *guard) pass(c *hw.Context) (err error) {
+	returned := false
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("actor %s panicked: %v", g.m.pid.ID, v)
 			g.m.sys.event(ActorPanicked{PID: &g.m.pid, Value: v, Stack: debug.Stack()})
+		} else if !returned {
+			// runtime.Goexit, as from t.Fatal: hollywood's goroutine ends here, and
+			// with it all that the actor could still do.
+			g.m.sys.event(ActorPanicked{PID: &g.m.pid, Value: errQuit, Stack: debug.Stack()})
+			g.m.sys.remove(&g.m.pid)
+			g.m.sys.remove(&g.m.inner)
+			g.m.end()
 		}
 	}()
 	g.inner.Receive(c)
+	returned = true
 	return nil
 }
+
+// errQuit ends what a goroutine was to do that has ended itself.
+var errQuit = errors.New("runtime.Goexit was called")
 
 // spawn starts an actor behind a mailbox with room for bound messages. name is
 // its kind and id, joined by a slash.

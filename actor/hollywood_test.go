@@ -14,6 +14,7 @@ import (
 	"time"
 	"weak"
 
+	hw "github.com/anthdm/hollywood/actor"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wireroom/wireroom/actor"
@@ -359,6 +360,33 @@ func TestManyStops(t *testing.T) {
 	})
 }
 
+// Verify that a stop completes that meets the end of its actor after hollywood
+// has looked it up: hollywood makes it a dead letter that nobody completes.
+func TestStrayStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := meetEngine(t, nil)
+		c, s := meet(t, e)
+		c.Close()
+		<-s.Done()
+		gone := &actor.PID{Address: "local", ID: "gone/1"}
+		for name, deliver := range map[string]func(pill any){
+			"nobody":         func(pill any) { e.Hollywood().SendLocal(gone, pill, nil) },
+			"own connection": func(pill any) { actor.Deliver(s, pill) },
+		} {
+			pill, ctx := e.StrayPill()
+			deliver(pill)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Minute):
+				t.Errorf("%s: it does not complete", name)
+			}
+		}
+		if n := e.Stats().DeadLetters; n != 0 {
+			t.Errorf("%d dead letters", n)
+		}
+	})
+}
+
 // Verify that an actor may stop itself through hollywood's engine, by not
 // waiting for it.
 func TestStopsItself(t *testing.T) {
@@ -630,6 +658,34 @@ func TestAsk(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	})
+}
+
+// instant is a process that answers at once.
+type instant struct {
+	pid    *actor.PID
+	engine *hw.Engine
+}
+
+func (p *instant) Start()               {}
+func (p *instant) PID() *hw.PID         { return p.pid }
+func (p *instant) Invoke([]hw.Envelope) {}
+func (p *instant) Shutdown()            {}
+func (p *instant) Send(_ *hw.PID, _ any, from *hw.PID) {
+	p.engine.SendLocal(from, "answer", nil)
+}
+
+// Verify that an answer that has come is returned even if the context has
+// ended, too: it would be lost.
+func TestAskHasAnswer(t *testing.T) {
+	e, _ := listEngine(t, nil)
+	pid := e.Hollywood().SpawnProc(&instant{&actor.PID{Address: "local", ID: "instant/1"}, e.Hollywood()})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		if v, err := e.Ask(ctx, pid, "?"); v != "answer" || err != nil {
+			t.Fatal(v, err)
+		}
+	}
 }
 
 // Verify that each of many answers is either returned or a dead letter when

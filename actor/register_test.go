@@ -41,7 +41,7 @@ func (naming) A()              {}
 func (naming) GetURL2()        {}
 func (naming) XMLHTTPRequest() {}
 func (naming) V2Get()          {}
-func (naming) Snake_Case()     {} //nolint:revive // such names exist
+func (naming) Snake_Case()     {}
 func (naming) UserID()         {}
 func (naming) ÄrgerNis()       {}
 func (naming) AB()             {}
@@ -69,7 +69,7 @@ func (*many) Plain()                                                            
 func (*many) Two(a int, b *string) string                                       { return "" }
 func (*many) Sum(first int, more ...int) (int, error)                           { return 0, nil }
 func (*many) Named(from actor.WsSender, p named) named                          { return p }
-func (*many) Injected(hs *actor.Handshake, c context.Context, s actor.WsSender) {} //nolint:revive // any order will do
+func (*many) Injected(hs *actor.Handshake, c context.Context, s actor.WsSender) {}
 func (*many) Whole(m map[string]any) any                                        { return m }
 
 // Verify that Methods lists what dispatch accepts, with what can be said of it.
@@ -151,9 +151,9 @@ type embedder struct {
 	fmt.Stringer
 }
 
-func (*embedder) Hidden() string         { return "own" }
-func (embedder) Error(text string) error { return actor.Errorf(1, "%s", text) } // hides Logger's
-func (*embedder) Own() string            { return "own" }
+func (*embedder) Hidden() string          { return "own" }
+func (*embedder) Error(text string) error { return actor.Errorf(1, "%s", text) } // hides Logger's
+func (*embedder) Own() string             { return "own" }
 
 // ownLock hides a method of a mutex, one level down.
 type ownLock struct{ lockable }
@@ -213,7 +213,7 @@ type (
 )
 
 func (twoSenders) M(a, b actor.WsSender)                   {}
-func (twoContexts) M(a context.Context, b context.Context) {} //nolint:revive // that is the point
+func (twoContexts) M(a context.Context, b context.Context) {}
 func (twoHandshakes) M(a, b *actor.Handshake)              {}
 func (channel) M(chan int)                                 {}
 func (function) M(int, func())                             {}
@@ -223,19 +223,19 @@ func (pointerToChan) M(**chan int)                         {}
 func (fieldChan) M(struct{ C chan int })                   {}
 func (twoResults) M() (int, string)                        { return 0, "" }
 func (threeResults) M() (int, string, error)               { return 0, "", nil }
-func (errorFirst) M() (error, int)                         { return nil, 0 } //nolint:revive,staticcheck // that is the point
+func (errorFirst) M() (error, int)                         { return nil, 0 }
 func (channelResult) M() (<-chan int, error)               { return nil, nil }
 func (concreteError) M() *actor.Error                      { return nil }
 func (sequence) M() func(func(int) bool)                   { return nil }
 func (clash) JoinRoom()                                    {}
-func (clash) Join_Room()                                   {} //nolint:revive // that is the point
+func (clash) Join_Room()                                   {}
 func (badDefault) M(struct {
 	N int `default:"many"`
 }) {
 }
 func (twins) M(struct {
-	A int `json:"x"`
-	B int `json:"x"`
+	X int
+	B int `json:"X"`
 }) {
 }
 func (shy) unexported()   {} //nolint:unused // that is the point
@@ -268,7 +268,7 @@ func TestRegisterErrors(t *testing.T) {
 		{"error of a concrete type", concreteError{}, nil, []string{"concreteError.M", "*codec.Error", "return error"}},
 		{"same name", clash{}, nil, []string{"clash.J", `"join_room"`, "name is taken", "Name"}},
 		{"bad default", badDefault{}, nil, []string{"badDefault.M", "field N", `"many"`}},
-		{"two fields of a name", twins{}, nil, []string{"twins.M", "field B", `"x" is taken`}},
+		{"two fields of a name", twins{}, nil, []string{"twins.M", "field B", `"X" is taken`}},
 		{"no methods", shy{}, nil, []string{"no exported method"}},
 		{"all skipped", naming{}, svcOpts{actor.Each(actor.Skip())}, []string{"no exported method"}},
 		{"nil", nil, nil, []string{"service is nil"}},

@@ -182,7 +182,11 @@ func (rs *rooms) closeAll(ctx context.Context) (left []string) {
 		select {
 		case <-m.done:
 		case <-ctx.Done():
-			left = append(left, r.pid.ID)
+			select {
+			case <-m.done:
+			default:
+				left = append(left, r.pid.ID)
+			}
 		}
 	}
 	return left

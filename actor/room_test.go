@@ -401,6 +401,27 @@ func TestJoinClosed(t *testing.T) {
 	})
 }
 
+// Verify that a connection keeps nothing of the rooms that it has left.
+func TestLeftRoomsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := meetEngine(t, nil)
+		_, s := meet(t, e)
+		for i := range 10 {
+			r := e.Room(fmt.Sprint(i))
+			check(t, r.Join(s))
+			if i%2 == 0 {
+				check(t, r.Leave(s))
+			} else {
+				check(t, r.Close())
+			}
+		}
+		check(t, e.Room("stays").Join(s))
+		if n := actor.RoomsOf(s); n != 1 {
+			t.Errorf("it knows %d rooms, is in 1", n)
+		}
+	})
+}
+
 // Verify that a join that races the end of its connection fails, or is undone
 // by that: no member is left behind.
 func TestJoinRacesClose(t *testing.T) {

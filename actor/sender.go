@@ -34,6 +34,15 @@ func (s WsSender) Send(text string) error {
 // SendBinary sends a copy of data as a binary message. It fails as Send does.
 func (s WsSender) SendBinary(data []byte) error { return s.write(transport.Binary, data) }
 
+// SendMessage sends a copy of m as what it is, text or binary. It fails as Send
+// does.
+func (s WsSender) SendMessage(m Message) error {
+	if m.Binary {
+		return s.write(transport.Binary, m.Data)
+	}
+	return s.write(transport.Text, m.Data)
+}
+
 // SendJSON sends v, encoded as JSON, as a text message. It fails as Send does,
 // or with the error of the encoding.
 func (s WsSender) SendJSON(v any) error {

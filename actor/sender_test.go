@@ -475,7 +475,7 @@ func TestSenderDoesNotPin(t *testing.T) {
 			case 1:
 				c.Cut()
 			case 2:
-				kept[i].Close() //nolint:errcheck // it never fails
+				kept[i].Close()
 			}
 			time.Sleep(time.Minute)
 			isClosed(t, kept[i])

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	hw "github.com/anthdm/hollywood/actor"
 )
@@ -212,7 +213,8 @@ func (e *Engine) register(value any, a *serviceActor, cfg *serviceConfig) error 
 //	actor.Mount(e, "room", "id", func(_ context.Context, id string) (*Room, error) { … })
 //
 // makes Room.Post callable as room.post with {"id": …, "text": …}. What is
-// injected into methods is injected here too.
+// injected into methods is injected here too. Hooks of S are not called: it is
+// not known which of its values a connection belongs to.
 func Mount[K, S any](e *Engine, prefix, key string, find func(ctx context.Context, key K) (S, error), opts ...ServiceOption) error {
 	cfg := newServiceConfig(opts)
 	cfg.prefix = prefix
@@ -350,16 +352,31 @@ type serviceActor struct {
 
 // job is what a service actor is to run.
 type job struct {
-	run  func()
-	done chan struct{}
+	run   func()
+	state atomic.Int32
+	done  chan struct{} // closed when it has run, or was left out
 }
+
+// The states of a job.
+const (
+	jobWaits int32 = iota
+	jobRuns
+	jobRan
+	jobDropped
+)
+
+// drop leaves the job out, if the actor has not come to it.
+func (j *job) drop() bool { return j.state.CompareAndSwap(jobWaits, jobDropped) }
 
 // Receive implements Receiver.
 func (a *serviceActor) Receive(c *hw.Context) {
 	switch m := c.Message().(type) {
 	case *job:
 		defer close(m.done)
-		m.run()
+		if m.state.CompareAndSwap(jobWaits, jobRuns) {
+			m.run()
+			m.state.Store(jobRan)
+		}
 	case Initialized, Started, Stopped:
 		if a.inner != nil {
 			a.inner.Receive(c)
@@ -373,24 +390,28 @@ func (a *serviceActor) Receive(c *hw.Context) {
 	}
 }
 
-// do runs f in the actor, unless bound other messages wait for it, and waits for
-// its end, or for ctx.
-func (a *serviceActor) do(ctx context.Context, bound int64, f func()) error {
+// post has f run in the actor, unless bound other messages wait for it.
+func (a *serviceActor) post(bound int64, f func()) (*job, error) {
 	j := &job{run: f, done: make(chan struct{})}
-	if err := a.m.trySend(j, nil, bound); err != nil {
-		return err
-	}
+	return j, a.m.trySend(j, nil, bound)
+}
+
+// wait waits until the job has run, or for ctx.
+func (a *serviceActor) wait(ctx context.Context, j *job) error {
 	select {
 	case <-j.done:
-		return nil
+	case <-a.m.done:
 	case <-ctx.Done():
 		select {
 		case <-j.done: // it is there after all
-			return nil
 		default:
 			return context.Cause(ctx)
 		}
 	}
+	if j.state.Load() != jobRan {
+		return errQuit
+	}
+	return nil
 }
 
 // call runs a call in the actor. If the connection ends or the peer cancels
@@ -399,7 +420,11 @@ func (a *serviceActor) do(ctx context.Context, bound int64, f func()) error {
 func (a *serviceActor) call(cl *call) (any, error) {
 	var result any
 	var err error
-	if e := a.do(cl.ctx, a.m.max, func() { result, err = cl.m.runArgs(cl) }); e != nil {
+	j, e := a.post(a.m.max, func() { result, err = cl.m.runArgs(cl) })
+	if e == nil {
+		e = a.wait(cl.ctx, j)
+	}
+	if e != nil {
 		return nil, e
 	}
 	return result, err

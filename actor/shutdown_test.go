@@ -222,6 +222,20 @@ func TestShutdownOnce(t *testing.T) {
 	}
 }
 
+// Verify that a context that has ended is no reason to accuse connections that
+// have ended, too.
+func TestShutdownIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := meetEngine(t, nil)
+		c, _ := meet(t, e)
+		c.Close()
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		check(t, e.Shutdown(ctx))
+	})
+}
+
 // Verify that Shutdown returns when its context ends, and says what has not
 // stopped: calls, hooks, rooms and actors, these by name.
 func TestShutdownStuck(t *testing.T) {
@@ -236,7 +250,7 @@ func TestShutdownStuck(t *testing.T) {
 		"call": {func(t *testing.T, e *actor.Engine, hold gate) {
 			check(t, actor.Handle(e, "stuck", func(context.Context, actor.WsSender, struct{}) (int, error) { <-hold; return 0, nil }))
 			actortest.Connect(t, e).Notify("stuck", nil)
-		}, "calls or hooks"},
+		}, "calls or hooks of 1 connections did not end"},
 		"actor": {func(t *testing.T, e *actor.Engine, hold gate) {
 			e.Send(spawnActor(t, e, "stuck", func(c *actor.Context) {
 				if _, ok := c.Message().(string); ok {

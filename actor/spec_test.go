@@ -223,8 +223,8 @@ func TestSpecMsgpack(t *testing.T) {
 	})
 }
 
-// Verify what the specification leaves to us, as DESIGN has decided it: ids are
-// echoed byte for byte, whatever they look like.
+// Verify that ids are echoed byte for byte, whatever they look like, and that
+// those of other types than the specification allows are refused.
 func TestIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)

@@ -231,7 +231,7 @@ func enqueue[T string | []byte](c *Conn, op ws.OpCode, payload T, flush bool) er
 func appendFrame[T string | []byte](dst []byte, op ws.OpCode, payload T, masked bool) []byte {
 	var mask [4]byte
 	if masked {
-		rand.Read(mask[:]) //nolint:errcheck // crypto/rand.Read never fails
+		rand.Read(mask[:]) // it never fails
 	}
 	dst = appendHeader(dst, op, len(payload), masked, mask)
 	at := len(dst)

@@ -117,7 +117,7 @@ func (emptyReader) Read([]byte) (int, error) { return 0, nil }
 func TestReadHeadBareLF(t *testing.T) {
 	for _, stream := range []string{"\n", "GET / HTTP/1.1\nHost: a\n\n", "GET / HTTP/1.1\r\n\n", "GET / HTTP/1.1\r\nHost: a\r\r\n\n"} {
 		pr, pw := io.Pipe()
-		go pw.Write([]byte(stream)) //nolint:errcheck // it ends with the pipe
+		go pw.Write([]byte(stream)) // it ends with the pipe
 		_, _, err := transport.ReadHead(pr, make([]byte, 64))
 		pr.Close()
 		var refused *transport.StatusError
@@ -289,7 +289,7 @@ func TestReadResponseHead(t *testing.T) {
 			t.Errorf("%q: error %#v", stream, err)
 		}
 	}
-	if _, _, err := transport.ReadResponseHead(strings.NewReader(""), make([]byte, 64)); err != io.EOF {
+	if _, _, err := transport.ReadResponseHead(strings.NewReader(""), make([]byte, 64)); !errors.Is(err, io.EOF) {
 		t.Errorf("error %v, want EOF", err)
 	}
 }

@@ -154,7 +154,7 @@ func startServer(t *testing.T, addr string) *server {
 			s.conns = append(s.conns, c)
 		}
 	}
-	go s.http.Serve(l) //nolint:errcheck // it ends with stop
+	go s.http.Serve(l) // it ends with stop
 	t.Cleanup(func() { s.stop(t) })
 	return s
 }

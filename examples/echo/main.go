@@ -17,16 +17,12 @@ import (
 )
 
 // echo gets the messages of one connection in order, and sends each back as
-// what it was, text or binary. Neither send waits for the peer. A client that
+// what it was, text or binary. Sending does not wait for the peer. A client that
 // sends without reading fills its queue and is closed with 4508; that, or a
 // client that has gone, is what an error would say, and there is nothing left
 // to do about it.
 func echo(_ context.Context, from actor.WsSender, m actor.Message) {
-	if m.Binary {
-		_ = from.SendBinary(m.Data)
-	} else {
-		_ = from.Send(string(m.Data))
-	}
+	_ = from.SendMessage(m)
 }
 
 func main() {
