@@ -151,10 +151,7 @@ func (e *Engine) accept(tc *transport.Conn, hs *Handshake) transport.Handler {
 	accepted := false
 	defer func() {
 		if !accepted { // a hook has ended the goroutine; the transport cuts the connection
-			e.sys.remove(&c.pid)
-			c.tc.Store(nil)
-			e.live.Add(-1)
-			e.conns.Done()
+			c.OnClose(tc, &CloseError{Code: transport.CloseAbnormal, Err: errQuit})
 		}
 	}()
 	e.event(ConnOpened{WsSender{c}})
@@ -329,13 +326,20 @@ func WithMailboxSize(n int) SpawnOption {
 // Spawn starts a hollywood actor. Its PID's ID is kind/id. It goes on with its
 // state after a panic, which costs it the message; its mailbox is bounded. It
 // fails with ErrDuplicateName if the name is taken, and with the panic if the
-// producer, or the receiver on Initialized or Started, panics.
+// producer, or the receiver on Initialized or Started, panics. The kinds ws and
+// room are the engine's own.
 func (e *Engine) Spawn(p Producer, kind string, opts ...SpawnOption) (*PID, error) {
 	cfg := spawnConfig{mailbox: e.opts.MailboxSize}
 	for _, o := range opts {
 		o(&cfg)
 	}
-	m, err := e.sys.spawn(p, kind, cfg.id, cfg.mailbox)
+	var m *mailbox
+	var err error
+	if kind == connKind || kind == roomKind {
+		err = errors.New("this kind is the engine's own")
+	} else {
+		m, err = e.sys.spawn(p, kind, cfg.id, cfg.mailbox)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("actor: spawn %s: %w", kind, err)
 	}
@@ -380,6 +384,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 		return ErrClosed
 	}
 	var errs []error
+	e.rooms.settle(ctx) // what was broadcast before goes out before the close frames
 	if err := e.server.Shutdown(ctx); err != nil {
 		errs = append(errs, err)
 	}

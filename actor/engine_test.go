@@ -92,10 +92,7 @@ func (w *unwrapping) WriteHeader(status int)      { w.status = status; w.below.W
 func (w *unwrapping) Unwrap() http.ResponseWriter { return w.below }
 
 // hijacking is one as gin makes it: it hijacks by itself.
-type hijacking struct {
-	http.ResponseWriter
-	size int
-}
+type hijacking struct{ http.ResponseWriter }
 
 func (w *hijacking) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.ResponseWriter.(http.Hijacker).Hijack()

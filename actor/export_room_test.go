@@ -33,7 +33,7 @@ func (e *Engine) Monitor() *PID { return e.sys.monitor }
 func (e *Engine) TrySend(pid *PID, msg any) error {
 	e.sys.mu.Lock()
 	defer e.sys.mu.Unlock()
-	for m := range e.sys.actors {
+	for _, m := range e.sys.actors {
 		if m.pid.Equals(pid) {
 			return m.trySend(msg, nil, m.max)
 		}
@@ -99,7 +99,7 @@ func LearnPill(swallowing ...string) error {
 	if err != nil {
 		return err
 	}
-	s := &system{hw: engine, event: func(Event) {}, actors: make(map[*mailbox]struct{})}
+	s := &system{hw: engine, event: func(Event) {}, actors: make(map[string]*mailbox)}
 	for _, id := range swallowing {
 		engine.SpawnProc(newSwallow(engine, id))
 	}

@@ -66,7 +66,7 @@ type system struct {
 	reports atomic.Int64 // of our own that wait there
 
 	mu     sync.Mutex
-	actors map[*mailbox]struct{} // to be stopped at the end
+	actors map[string]*mailbox // by the ID of their PID, until they have ended
 	ending bool
 }
 
@@ -75,7 +75,7 @@ func newSystem(event func(Event)) (*system, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &system{hw: engine, event: event, actors: make(map[*mailbox]struct{})}
+	s := &system{hw: engine, event: event, actors: make(map[string]*mailbox)}
 	if err := s.learnPill(); err != nil {
 		return nil, err
 	}
@@ -323,7 +323,7 @@ func (m *mailbox) stop(pill any) {
 // end completes all stops.
 func (m *mailbox) end() {
 	m.sys.mu.Lock()
-	delete(m.sys.actors, m)
+	delete(m.sys.actors, m.pid.ID)
 	m.sys.mu.Unlock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -400,11 +400,15 @@ func (s *system) spawn(p hw.Producer, kind, id string, bound int) (*mailbox, err
 	m.inner.Address, m.inner.ID = s.hw.Address(), kind+"/"+innerID
 
 	s.mu.Lock()
-	if s.ending {
+	switch {
+	case s.ending:
 		s.mu.Unlock()
 		return nil, ErrClosed
+	case s.actors[m.pid.ID] != nil:
+		s.mu.Unlock()
+		return nil, fmt.Errorf("%w: %s", ErrDuplicateName, m.pid.ID)
 	}
-	s.actors[m] = struct{}{}
+	s.actors[m.pid.ID] = m
 	s.mu.Unlock()
 	g := &guard{m: m}
 	if err := make1(&g.inner, p); err != nil {
@@ -443,8 +447,19 @@ func (s *system) stop(ctx context.Context, pid *hw.PID) error {
 	if !s.local(pid) {
 		return fmt.Errorf("%w: %v", ErrNotLocal, pid)
 	}
+	s.mu.Lock()
+	m := s.actors[pid.ID]
+	s.mu.Unlock()
+	var done <-chan struct{}
+	if m != nil {
+		// hollywood would say that it has ended while it still gets Stopped.
+		m.stop(nil)
+		done = m.done
+	} else {
+		done = s.hw.Poison(pid).Done()
+	}
 	select {
-	case <-s.hw.Poison(pid).Done():
+	case <-done:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -457,7 +472,7 @@ func (s *system) stopAll(ctx context.Context) (left []string) {
 	s.mu.Lock()
 	s.ending = true
 	all := make([]*mailbox, 0, len(s.actors))
-	for m := range s.actors {
+	for _, m := range s.actors {
 		all = append(all, m)
 	}
 	s.mu.Unlock()
@@ -492,10 +507,25 @@ func (s *system) close(ctx context.Context) {
 
 // Guard wraps a Producer whose actors are to be spawned with
 // Context.SpawnChild: a panic then ends a message, not the program. Actors
-// from Engine.Spawn have that already. A panic is reported by slog.
+// from Engine.Spawn have that already.
+//
+// A child has what hollywood gives it, and no more: a mailbox without a bound,
+// and a Stop that must be called only once. Where that matters, use Engine.Spawn.
 func (e *Engine) Guard(p Producer) Producer {
-	return func() Receiver { return childGuard{p(), e} }
+	return func() Receiver {
+		g := childGuard{e: e}
+		if err := make1(&g.inner, p); err != nil {
+			e.event(ActorPanicked{PID: &PID{Address: e.sys.hw.Address()}, Value: err, Stack: debug.Stack()})
+			g.inner = noReceiver{}
+		}
+		return g
+	}
 }
+
+// noReceiver stands in for a receiver that could not be made.
+type noReceiver struct{}
+
+func (noReceiver) Receive(*hw.Context) {}
 
 type childGuard struct {
 	inner hw.Receiver

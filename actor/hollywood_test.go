@@ -466,7 +466,7 @@ func TestStopLosesNothing(t *testing.T) {
 func TestStopForeignPID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, _ := listEngine(t, nil)
-		pid := spawnActor(t, e, "room", func(c *actor.Context) {
+		pid := spawnActor(t, e, "hall", func(c *actor.Context) {
 			if _, ok := c.Message().(string); ok {
 				c.Respond("alive")
 			}
@@ -615,17 +615,18 @@ func TestAsk(t *testing.T) {
 		var asker *actor.PID
 		done := 0
 		pid := spawnActor(t, e, "a", func(c *actor.Context) {
-			switch m := c.Message().(type) {
-			case string:
-				asker = c.Sender()
-				if m == "silence" {
-					return
-				}
-				c.Respond("one")
-				c.Respond("two")
-				c.Respond("three")
-				done++
+			m, ok := c.Message().(string)
+			if !ok {
+				return
 			}
+			asker = c.Sender()
+			if m == "silence" {
+				return
+			}
+			c.Respond("one")
+			c.Respond("two")
+			c.Respond("three")
+			done++
 		})
 		base := e.RegistryLen()
 		if got := askActor(t, e, pid, "answer"); got != "one" {
@@ -1067,4 +1068,34 @@ func collected(done func() bool) bool {
 		}
 	}
 	return false
+}
+
+// Verify that every Stop waits for the end of Stopped: hollywood tells all but
+// the first that the actor has ended as soon as its name is free.
+func TestSecondStopWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := listEngine(t, nil)
+		const ending = time.Minute
+		pid := spawnActor(t, e, "slow", func(c *actor.Context) {
+			if _, ok := c.Message().(actor.Stopped); ok {
+				time.Sleep(ending)
+			}
+		})
+		start := time.Now()
+		ended := make(chan time.Duration, 2)
+		for range 2 {
+			go func() {
+				if err := e.Stop(t.Context(), pid); err != nil {
+					t.Error(err)
+				}
+				ended <- time.Since(start)
+			}()
+			synctest.Wait()
+		}
+		for range 2 {
+			if d := <-ended; d != ending {
+				t.Errorf("a Stop returned after %v", d)
+			}
+		}
+	})
 }

@@ -29,7 +29,8 @@ type Options struct {
 	Interceptors []Interceptor
 
 	// OnEvent gets what happens in the engine. It is called by whoever met
-	// with it, possibly by several goroutines at once, and must not block.
+	// with it, possibly by several goroutines at once, rooms and actors among
+	// them: it must not block, nor wait for a room or an actor.
 	// Default: LogEvents(nil).
 	OnEvent func(Event)
 

@@ -3,6 +3,7 @@ package actor
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -164,15 +165,31 @@ func (rs *rooms) retire(r *room) {
 	}
 }
 
+// settle waits until all that has been broadcast is in the queues of the
+// members, or for ctx.
+func (rs *rooms) settle(ctx context.Context) {
+	rs.mu.RLock()
+	all := slices.Collect(maps.Values(rs.by))
+	rs.mu.RUnlock()
+	for _, r := range all {
+		m := &members{got: make(chan []WsSender, 1)}
+		if !r.post(m) {
+			continue
+		}
+		select {
+		case <-m.got:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // closeAll ends all rooms; there will be no more. It returns those that have
 // not ended when ctx is done.
 func (rs *rooms) closeAll(ctx context.Context) (left []string) {
 	rs.mu.Lock()
 	rs.closed = true
-	all := make([]*room, 0, len(rs.by))
-	for _, r := range rs.by {
-		all = append(all, r)
-	}
+	all := slices.Collect(maps.Values(rs.by))
 	rs.mu.Unlock()
 	for _, r := range all {
 		m := &dissolve{done: make(chan struct{})}
@@ -332,13 +349,12 @@ func (r *room) Invoke(batch []hw.Envelope) {
 	for len(batch) > 0 {
 		batch = batch[r.some(batch):]
 	}
-	r.flush()
 	if len(r.members) == 0 {
 		r.e.rooms.retire(r)
 	}
 }
 
-// some handles messages up to the end, or up to one that panics.
+// some handles messages up to the end, or up to one that panics, and flushes.
 func (r *room) some(batch []hw.Envelope) (n int) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -357,6 +373,7 @@ func (r *room) some(batch []hw.Envelope) (n int) {
 		r.mu.Unlock()
 		r.handle(msg)
 	}
+	r.flush()
 	return n
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -422,6 +423,43 @@ func TestLeftRoomsAreForgotten(t *testing.T) {
 	})
 }
 
+// leaving is a service whose hook joins a room and ends its goroutine.
+type leaving struct {
+	e    *actor.Engine
+	from actor.WsSender
+}
+
+func (l *leaving) OnConnect(from actor.WsSender, _ *actor.Handshake) error {
+	l.from = from
+	if err := l.e.Room("r").Join(from); err != nil {
+		return err
+	}
+	runtime.Goexit()
+	return nil
+}
+
+// Verify that a connection whose hook ends its goroutine ends as others do, and
+// leaves the rooms that it was in.
+func TestGoexitAfterJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, log := listEngine(t, nil)
+		base := e.RegistryLen()
+		l := &leaving{e: e}
+		check(t, e.Register(l))
+		actortest.Connect(t, e).ExpectClose()
+		synctest.Wait()
+		if n := e.RegistryLen(); n != base || e.Room("r").Len() != 0 {
+			t.Errorf("%d processes, had %d; %d members", n, base, e.Room("r").Len())
+		}
+		if !errors.Is(l.from.Err(), actor.ErrClosed) || l.from.Context().Err() == nil {
+			t.Errorf("ended with %v", l.from.Err())
+		}
+		if n := len(eventsOf[actor.ConnClosed](log)); n != 1 {
+			t.Errorf("%d events", n)
+		}
+	})
+}
+
 // Verify that a join that races the end of its connection fails, or is undone
 // by that: no member is left behind.
 func TestJoinRacesClose(t *testing.T) {
@@ -785,29 +823,41 @@ func TestRoomNames(t *testing.T) {
 	})
 }
 
-// Verify that a room whose name another actor has taken is an error, and the
-// actor lives.
-func TestRoomNameTaken(t *testing.T) {
+// Verify that the kinds of connections and rooms are nobody else's, so that what
+// the engine sends to such a PID reaches what it takes it for.
+func TestReservedKinds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, _ := meetEngine(t, nil)
-		pid := spawnActor(t, e, "room", func(c *actor.Context) {
-			if _, ok := c.Message().(string); ok {
-				c.Respond("alive")
+		for _, kind := range []string{"ws", "room"} {
+			if pid, err := e.Spawn(receive(func(*actor.Context) {}), kind, actor.WithID("x")); err == nil {
+				t.Errorf("%v was spawned", pid)
 			}
-		}, actor.WithID("x"))
-		_, s := meet(t, e)
-		if err := e.Room("x").Join(s); !errors.Is(err, actor.ErrDuplicateName) {
-			t.Error(err)
 		}
-		if got := askActor(t, e, pid, "?"); got != "alive" {
-			t.Error(got)
+	})
+}
+
+// Verify that what was broadcast before Shutdown arrives before the close frame,
+// however long the room's inbox is.
+func TestShutdownAfterBroadcasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, err := actor.New(nil)
+		check(t, err)
+		check(t, actor.Handle(e, "join", func(_ context.Context, from actor.WsSender, _ struct{}) (struct{}, error) {
+			return struct{}{}, e.Room("r").Join(from)
+		}))
+		c := actortest.Connect(t, e)
+		check(t, c.Call("join", nil, nil))
+		const n = 500
+		for i := range n {
+			check(t, e.Room("r").BroadcastJSON(i))
 		}
-		check(t, e.Room("y").Join(s))
-		if _, err := e.Spawn(receive(func(*actor.Context) {}), "room", actor.WithID("y")); !errors.Is(err, actor.ErrDuplicateName) {
-			t.Error(err)
+		check(t, e.Shutdown(t.Context()))
+		for i := range n {
+			c.ExpectText(fmt.Sprint(i))
 		}
-		stopActor(t, e, pid)
-		check(t, e.Room("x").Join(s))
+		if end := c.ExpectClose(); end.Code != 1001 {
+			t.Error(end)
+		}
 	})
 }
 
