@@ -303,6 +303,33 @@ func Handle[P, R any](e *Engine, name string, f func(context.Context, WsSender, 
 	return nil
 }
 
+// hint returns the name among names that is most like s, for error texts.
+func hint(s string, names []string) string {
+	best, score := "", 0
+	for _, n := range names {
+		if k := common(strings.ToLower(s), strings.ToLower(n)); k > score {
+			best, score = n, k
+		}
+	}
+	if score*2 < len(s) {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// common counts the letters that a and b begin and end with alike.
+func common(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	k := 0
+	for k < len(a)-n && k < len(b)-n && a[len(a)-1-k] == b[len(b)-1-k] {
+		k++
+	}
+	return n + k
+}
+
 // ---- services that are actors
 
 // SpawnService registers svc as Register does, and makes it an actor: its
