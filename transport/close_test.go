@@ -291,3 +291,21 @@ func TestAbnormalClose(t *testing.T) {
 		shutdown(t, s)
 	})
 }
+
+// Verify that a peer that says why it closes is heard, although our writing to
+// it has failed by then: over a net.Pipe, which has no half-close, a message too
+// large is refused while it is still being written.
+func TestCloseCodeAfterFailedWrite(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			rec := newRecorder()
+			_, c := transport.Pipe(newRecorder(), rec, nil)
+			if err := c.Send(transport.Binary, make([]byte, 64<<10+1)); err != nil {
+				t.Fatal(err)
+			}
+			if end := rec.end(t); end.Code != transport.CloseMessageTooBig {
+				t.Fatal(end)
+			}
+		})
+	}
+}

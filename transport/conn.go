@@ -65,6 +65,7 @@ type Conn struct {
 	mu         sync.Mutex
 	q          *outq
 	cause      *CloseError
+	lost       *CloseError // that writing has failed
 	unpaused   chan struct{} // where the reader waits while paused
 	writeSince int64
 	pingSince  int64
@@ -299,7 +300,7 @@ func (c *Conn) Flush() {
 // beginFlush reports whether the caller, once it has released mu, must wake
 // the driver.
 func (c *Conn) beginFlush() bool {
-	if c.flushing || c.cut || c.q == nil || c.q.idle() {
+	if c.flushing || c.cut || c.lost != nil || c.q == nil || c.q.idle() {
 		return false
 	}
 	c.flushing = true
@@ -342,7 +343,6 @@ func (c *Conn) nextWrite(limit int) (vec *net.Buffers, fin, ok bool) {
 // over.
 func (c *Conn) wrote(n int, err error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	frames := c.q.consume(n)
 	if n > 0 {
 		c.writeSince = c.sh.wheel.now()
@@ -352,9 +352,27 @@ func (c *Conn) wrote(n int, err error) {
 	}
 	if err != nil {
 		c.flushing = false
-		c.cutLocked(err)
+		c.lose(err)
 		c.discard()
 	}
+	c.mu.Unlock()
+	if err != nil {
+		c.drv.resume(c)
+	}
+}
+
+// lose ends the writing after an error. The peer may have said why before it
+// closed the socket, so reading goes on until it ends, for lingerTimeout at the
+// longest. mu is held.
+func (c *Conn) lose(err error) {
+	if c.cut || c.eof {
+		c.cutLocked(err)
+		return
+	}
+	c.closing.Store(true)
+	c.lost = &CloseError{Code: CloseAbnormal, Remote: true, Err: err}
+	c.closeSince = c.sh.wheel.now()
+	c.sh.wheel.atMost(c, c.closeSince+c.sh.ticks(lingerTimeout))
 }
 
 // discard forgets a queue that will never be written. mu is held.
@@ -453,6 +471,9 @@ func (c *Conn) beginClose(cause *CloseError) (wake bool) {
 // queueClose queues the close frame, if none is yet. mu is held.
 func (c *Conn) queueClose(cause *CloseError) bool {
 	if c.closing.Load() {
+		if c.cause == nil {
+			c.cause = cause // writing has failed before
+		}
 		return false
 	}
 	c.closing.Store(true)
@@ -484,6 +505,8 @@ func (c *Conn) cutLocked(err error) {
 	c.cut = true
 	c.closing.Store(true)
 	switch {
+	case c.cause == nil && c.lost != nil:
+		c.cause = c.lost
 	case c.cause == nil:
 		c.cause = &CloseError{Code: CloseAbnormal, Err: err}
 	case c.cause.Err == nil && c.overSince == 0:
@@ -549,6 +572,8 @@ func (c *Conn) over(err error) {
 	c.overSince = max(1, c.sh.wheel.now())
 	c.closing.Store(true)
 	switch {
+	case c.cause == nil && c.lost != nil:
+		c.cause = c.lost
 	case c.cause == nil:
 		c.cause = &CloseError{Code: CloseAbnormal, Remote: true, Err: err}
 	case c.cause.Err == nil:
@@ -640,6 +665,7 @@ func (c *Conn) checkLocked(now int64) (due int64, wake bool) {
 		return due, false
 	case c.overSince != 0 && !c.flushing && expired(c.overSince, lingerTimeout),
 		c.overSince != 0 && expired(c.overSince, o.CloseTimeout),
+		c.overSince == 0 && c.lost != nil && expired(c.closeSince, lingerTimeout),
 		c.overSince == 0 && c.closeSince != 0 && expired(c.closeSince, o.CloseTimeout):
 		c.timeOut(errCloseTimeout)
 		return due, false
@@ -675,7 +701,7 @@ func (c *Conn) checkLocked(now int64) (due int64, wake bool) {
 // timeOut cuts a connection whose peer did not do its part.
 func (c *Conn) timeOut(err error) {
 	c.sh.stats.timeouts.Add(1)
-	if c.cause == nil {
+	if c.cause == nil && c.lost == nil {
 		c.cause = &CloseError{Code: CloseAbnormal, Remote: true, Err: err}
 	}
 	c.cutLocked(err)
