@@ -234,6 +234,7 @@ type room struct {
 	members []*conn
 	index   map[*conn]int
 	fan     fanout
+	ending  []*dissolve // of this batch
 }
 
 // What a room is sent.
@@ -352,6 +353,13 @@ func (r *room) Invoke(batch []hw.Envelope) {
 	if len(r.members) == 0 {
 		r.e.rooms.retire(r)
 	}
+	for _, m := range r.ending { // who waits for the end finds no room any more
+		close(m.done)
+		if m.pill != nil {
+			r.e.sys.finish(m.pill)
+		}
+	}
+	r.ending = nil
 }
 
 // some handles messages up to the end, or up to one that panics, and flushes.
@@ -397,10 +405,7 @@ func (r *room) handle(msg any) {
 		for _, c := range slices.Clone(r.members) {
 			r.drop(c)
 		}
-		close(m.done)
-		if m.pill != nil {
-			r.e.sys.finish(m.pill)
-		}
+		r.ending = append(r.ending, m)
 	case interface{ inRoom(*room) }:
 		m.inRoom(r) // tests reach in so
 	}
