@@ -65,7 +65,7 @@ type Conn struct {
 	mu         sync.Mutex
 	q          *outq
 	cause      *CloseError
-	lost       *CloseError // that writing has failed
+	lost       *CloseError   // that writing has failed
 	unpaused   chan struct{} // where the reader waits while paused
 	writeSince int64
 	pingSince  int64
