@@ -64,11 +64,7 @@ func onEvent(ev actor.Event) {
 }
 
 func sendBack(_ context.Context, from actor.WsSender, m actor.Message) {
-	if m.Binary {
-		_ = from.SendBinary(m.Data) // a client that has gone, or does not read, fails the run by itself
-	} else {
-		_ = from.Send(string(m.Data)) // as above
-	}
+	_ = from.SendMessage(m) // a client that has gone, or does not read, fails the run by itself
 }
 
 // service is what the client of app RPC calls.
