@@ -60,6 +60,7 @@ type Conn struct {
 	closing    atomic.Bool // our close frame is queued, or there will be none: sends fail
 	lastRead   atomic.Int64
 	frameSince atomic.Int64 // when the frame being received began; 0 if none is
+	msgSince   atomic.Int64 // the same of the message
 	due        atomic.Int64
 
 	mu         sync.Mutex
@@ -91,7 +92,7 @@ type shared struct {
 func newShared(o *Options) *shared {
 	sh := &shared{opts: o.withDefaults()}
 	p := &sh.opts
-	tick := min(p.FrameTimeout, p.WriteTimeout, p.CloseTimeout, p.PingInterval, p.PongTimeout) / 16
+	tick := min(p.FrameTimeout, p.MessageTimeout, p.WriteTimeout, p.CloseTimeout, p.PingInterval, p.PongTimeout) / 16
 	sh.wheel = newWheel(max(min(tick, 250*time.Millisecond), time.Millisecond))
 	return sh
 }
@@ -279,7 +280,7 @@ func (c *Conn) admit(size int) (*outq, error) {
 		// What the peer has not been sent yet would only keep its memory.
 		frames, _ := q.drop()
 		sh.stats.dropSlow.Add(uint64(frames))
-		c.queueClose(&CloseError{Code: CloseSlowConsumer, Reason: "slow_consumer", Err: ErrSlowConsumer})
+		c.queueClose(&CloseError{Code: CloseSlowConsumer, Reason: "slow_consumer", Err: ErrSlowConsumer, Unsent: frames})
 		return nil, ErrSlowConsumer
 	}
 	q.bytes += size
@@ -427,6 +428,9 @@ func (c *Conn) Resume() {
 	c.paused = false
 	now := c.sh.wheel.now()
 	c.lastRead.Store(now)
+	if c.msgSince.Load() != 0 {
+		c.msgSince.Store(now)
+	}
 	if c.frameSince.Load() != 0 {
 		c.frameSince.Store(now)
 	}
@@ -446,7 +450,7 @@ func (c *Conn) Resume() {
 // CloseInternalError; CloseNoStatus sends no code. Of a reason that is too long,
 // or not UTF-8, goes out what can.
 func (c *Conn) Close(code int, reason string) {
-	if code != CloseNoStatus && !validCloseCode(code) {
+	if code != CloseNoStatus && !ValidCloseCode(code) {
 		code = CloseInternalError
 	}
 	c.closeFor(&CloseError{Code: code, Reason: cutReason(strings.ToValidUTF8(reason, "\uFFFD"))})
@@ -674,9 +678,16 @@ func (c *Conn) checkLocked(now int64) (due int64, wake bool) {
 	case c.paused:
 		return min(due, now+sh.ticks(o.PingInterval)), false
 	}
+	late := ""
 	if since := c.frameSince.Load(); since != 0 && expired(since, o.FrameTimeout) {
+		late = "frame not completed in time"
+	}
+	if since := c.msgSince.Load(); since != 0 && expired(since, o.MessageTimeout) && late == "" {
+		late = "message not completed in time"
+	}
+	if late != "" {
 		sh.stats.violations.Add(1)
-		wake = c.beginClose(&CloseError{Code: ClosePolicyViolation, Reason: "frame not completed in time", Remote: true})
+		wake = c.beginClose(&CloseError{Code: ClosePolicyViolation, Reason: late, Remote: true})
 		return min(due, now+sh.ticks(o.CloseTimeout)), wake
 	}
 	last := c.lastRead.Load()

@@ -63,8 +63,5 @@ func (f *Feeder) QueueFrameUnsent(frame *Frame) error {
 // FrameBytes returns the bytes that a Frame shares between connections.
 func FrameBytes(f *Frame) []byte { return f.b }
 
-// ValidCloseCode is validCloseCode.
-func ValidCloseCode(code int) bool { return validCloseCode(code) }
-
 // NetConn returns the network connection under c.
 func NetConn(c *Conn) net.Conn { return c.nc }

@@ -132,9 +132,9 @@ func closeBody(code int, reason string) []byte {
 	return append(b, reason...)
 }
 
-// validCloseCode reports whether a peer may send this close code: those of RFC
+// ValidCloseCode reports whether a close frame may carry this code: those of RFC
 // 6455, section 7.4, with the IANA registry's additions.
-func validCloseCode(code int) bool {
+func ValidCloseCode(code int) bool {
 	switch {
 	case code >= 1000 && code <= 1003, code >= 1007 && code <= 1014, code >= 3000 && code <= 4999:
 		return true

@@ -347,7 +347,7 @@ func TestPing(t *testing.T) {
 // Verify that any byte from the peer counts as a sign of life, be it a pong or
 // a small part of a message.
 func TestLife(t *testing.T) {
-	opts := &transport.Options{PingInterval: 4 * time.Second, PongTimeout: 2 * time.Second, FrameTimeout: -1}
+	opts := &transport.Options{PingInterval: 4 * time.Second, PongTimeout: 2 * time.Second, FrameTimeout: -1, MessageTimeout: -1}
 	long := masked(fin|opText, strings.Repeat("x", 60))
 	t.Run("bytes", func(t *testing.T) {
 		inBubble(t, opts, func(t *testing.T, s *transport.Server, _ *transport.Conn, p *peer, rec *recorder) {
@@ -561,4 +561,46 @@ func TestCloseWhilePaused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Verify that a message must come whole within MessageTimeout, however its
+// fragments and the pings between them are spread, and that each message has
+// that time anew.
+func TestMessageTimeout(t *testing.T) {
+	const limit = 8 * time.Second
+	opts := &transport.Options{MessageTimeout: limit}
+	t.Run("late", func(t *testing.T) {
+		inBubble(t, opts, func(t *testing.T, s *transport.Server, _ *transport.Conn, p *peer, rec *recorder) {
+			p.listen()
+			start := time.Now()
+			p.write(masked(opText, "a"))
+			for rec.closeError() == nil && time.Since(start) < 2*limit {
+				time.Sleep(time.Second)
+				p.write(masked(fin|opPing, ""))
+				p.write(masked(opCont, "b"))
+				synctest.Wait()
+				if s.Stats().Violations > 0 {
+					break
+				}
+			}
+			within(t, "refused", time.Since(start), limit, slack(limit)+2*time.Second)
+			if err := rec.end(t); err.Code != transport.ClosePolicyViolation {
+				t.Errorf("closed with %v", err)
+			}
+		})
+	})
+	t.Run("anew", func(t *testing.T) {
+		inBubble(t, opts, func(t *testing.T, _ *transport.Server, _ *transport.Conn, p *peer, rec *recorder) {
+			p.listen()
+			p.write(masked(opText, "a"))
+			for range 10 {
+				time.Sleep(limit / 2)
+				p.write(cat(masked(fin|opCont, "b"), masked(opText, "a")))
+			}
+			synctest.Wait()
+			if err := rec.closeError(); err != nil || len(rec.messages()) != 10 {
+				t.Errorf("closed with %v after %d messages", err, len(rec.messages()))
+			}
+		})
+	})
 }

@@ -40,8 +40,9 @@ type Options struct {
 	// included; further ones are refused with 503. Zero means no limit.
 	MaxConns int
 
-	// MaxConnsPerIP is the same for one remote IP address; further ones are
-	// refused with 429. Zero means no limit.
+	// MaxConnsPerIP is the same for one remote IP address, or one /64 of IPv6,
+	// which is what one subscriber has; further ones are refused with 429.
+	// Zero means no limit.
 	MaxConnsPerIP int
 
 	// HandshakeTimeout bounds the time from accept to the end of the upgrade.
@@ -69,6 +70,11 @@ type Options struct {
 	// FrameTimeout bounds the time from the first to the last byte of a
 	// received frame; then the connection is closed with 1008. Default 10 s.
 	FrameTimeout time.Duration
+
+	// MessageTimeout bounds the time from the first to the last byte of a
+	// message, over all its fragments; then the connection is closed with
+	// 1008. Default 30 s.
+	MessageTimeout time.Duration
 
 	// WriteTimeout bounds the time that a peer may need for what is written at
 	// once, at most 64 KiB; then the connection is cut. Default 10 s.
@@ -133,6 +139,7 @@ func (o *Options) withDefaults() Options {
 	count(&c.MaxQueueFrames, 1024)
 	span(&c.HandshakeTimeout, 5*time.Second)
 	span(&c.FrameTimeout, 10*time.Second)
+	span(&c.MessageTimeout, 30*time.Second)
 	span(&c.WriteTimeout, 10*time.Second)
 	span(&c.CloseTimeout, 5*time.Second)
 	span(&c.PingInterval, 25*time.Second)

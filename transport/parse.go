@@ -237,6 +237,9 @@ func (c *Conn) beginFrame(h ws.Header, p []byte, messages *int) (rest []byte, ba
 // a frame takes. Without one, or at the end, there is nothing to keep.
 func (c *Conn) keep(now int64, end bool) {
 	in := c.in
+	if in != nil && !end && in.fragmented && c.msgSince.CompareAndSwap(0, now) {
+		c.sh.wheel.atMost(c, now+c.sh.ticks(c.sh.opts.MessageTimeout))
+	}
 	switch {
 	case in == nil:
 	case !end && (in.inFrame || in.hdrLen > 0):
@@ -248,6 +251,7 @@ func (c *Conn) keep(now int64, end bool) {
 	default:
 		c.in = nil
 		c.frameSince.Store(0)
+		c.msgSince.Store(0)
 		putInbound(in)
 	}
 }
@@ -288,6 +292,7 @@ func (c *Conn) resumeFrame(in *inbound, p []byte, messages *int) (rest []byte, b
 	c.frameSince.Store(0)
 	if h.Fin {
 		in.fragmented = false
+		c.msgSince.Store(0)
 		*messages += c.deliver(Op(in.op), in.msg)
 		if cap(in.msg) > maxKept {
 			in.msg = nil
@@ -344,7 +349,7 @@ func (c *Conn) control(op ws.OpCode, payload []byte) *violation {
 		}
 		if len(payload) >= 2 {
 			code = int(binary.BigEndian.Uint16(payload))
-			if !validCloseCode(code) {
+			if !ValidCloseCode(code) {
 				return &violation{code: CloseProtocolError, reason: fmt.Sprintf("close code %d is not allowed", code)}
 			}
 			if !utf8.Valid(payload[2:]) {

@@ -90,7 +90,7 @@ func putOutq(q *outq) {
 	if cap(v) > maxKeptSegments {
 		v = nil
 	}
-	clear(v) // do not keep a shared frame alive
+	clear(v[:cap(v)]) // an earlier window was longer, perhaps, and would keep shared frames alive
 	*q = outq{in: keep(q.in), out: keep(q.out), backup: v[:0]}
 	outqPool.Put(q)
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,7 +27,8 @@ type Server struct {
 	conns     int // handshakes included
 	perIP     map[netip.Addr]*ipCount
 	opening   sync.WaitGroup        // handshakes under way
-	pending   map[net.Conn]struct{} // their sockets
+	pending   map[net.Conn]struct{} // the sockets of those that come from a listener
+	refusals  atomic.Int64          // being answered
 }
 
 // ipCount is the number of connections from one address.
@@ -34,6 +36,9 @@ type ipCount struct {
 	addr netip.Addr
 	n    int
 }
+
+// maxRefusals bounds the refusals that are being answered.
+const maxRefusals = 256
 
 // Accept is asked for the Handler of each new connection. c can be sent to
 // from now on; nothing is read before Accept returns, so it must not wait for
@@ -136,11 +141,22 @@ func (s *Server) ServeConn(nc net.Conn) {
 	deadline := time.Now().Add(s.sh.opts.HandshakeTimeout)
 	nc.SetDeadline(deadline) //nolint:errcheck // a Conn without deadlines is closed by Shutdown
 	ip, refusal := s.enter(nc, nc.RemoteAddr())
-	if refusal != nil {
-		go s.refuse(nc, refusal)
+	if refusal == nil {
+		go s.handshake(nc, ip, deadline)
 		return
 	}
-	go s.handshake(nc, ip, deadline)
+	// An answer costs a descriptor for up to lingerTimeout, and over TLS a
+	// handshake: those that come faster get none.
+	if s.refusals.Add(1) > maxRefusals {
+		s.refusals.Add(-1)
+		s.sh.stats.refused.Add(1)
+		go nc.Close() //nolint:errcheck // a foreign Close may wait
+		return
+	}
+	go func() {
+		defer s.refusals.Add(-1)
+		s.refuse(nc, refusal)
+	}()
 }
 
 // enter counts a connection in, until leave(ip), or says why it cannot be had.
@@ -180,11 +196,20 @@ func (s *Server) counted(addr net.Addr) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		ap, err := netip.ParseAddrPort(addr.String())
-		return ap.Addr().Unmap(), err == nil
+	var ip netip.Addr
+	if ok {
+		ip = tcp.AddrPort().Addr()
+	} else if ap, err := netip.ParseAddrPort(addr.String()); err == nil {
+		ip = ap.Addr()
+	} else {
+		return ip, false
 	}
-	return tcp.AddrPort().Addr().Unmap().WithZone(""), true
+	ip = ip.Unmap().WithZone("")
+	if ip.Is6() {
+		p, _ := ip.Prefix(64) // 64 bits are fewer than there are
+		ip = p.Addr()
+	}
+	return ip, true
 }
 
 // leave counts a connection out.
@@ -275,7 +300,7 @@ func (s *Server) check(head []byte, addr net.Addr, state *tls.ConnectionState, d
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	principal, err := o.OnConnect(ctx, hs)
+	principal, err := s.ask(ctx, hs)
 	var e *StatusError
 	switch {
 	case errors.As(err, &e):
@@ -287,6 +312,16 @@ func (s *Server) check(head []byte, addr net.Addr, state *tls.ConnectionState, d
 		return hs, nil
 	}
 	return nil, &StatusError{Status: http.StatusForbidden, Reason: http.StatusText(http.StatusForbidden)}
+}
+
+// ask calls the OnConnect hook. A panic there refuses the connection with 500.
+func (s *Server) ask(ctx context.Context, hs *Handshake) (principal any, err error) {
+	defer func() {
+		if recover() != nil {
+			err = Refuse(http.StatusInternalServerError, "")
+		}
+	}()
+	return s.sh.opts.OnConnect(ctx, hs)
 }
 
 // upgrade answers 101 and starts the connection. It ends what enter began.
@@ -431,17 +466,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
-	stuck := len(s.pending)
+	left := s.conns
 	for nc := range s.pending {
 		go nc.Close() //nolint:errcheck // a foreign Close may wait
 	}
 	s.mu.Unlock()
-	left := s.sh.wheel.all()
-	for _, c := range left {
+	for _, c := range s.sh.wheel.all() {
 		c.Cut()
 	}
-	if len(left)+stuck == 0 {
+	if left == 0 {
 		return nil
 	}
-	return fmt.Errorf("transport: shutdown: %d connections did not close in time: %w", len(left)+stuck, ctx.Err())
+	return fmt.Errorf("transport: shutdown: %d connections did not close in time: %w", left, ctx.Err())
 }
