@@ -59,7 +59,14 @@ func putCall(cl *call) {
 
 // answer runs the call and appends the reply to out.
 func (cl *call) answer(out []byte) (_ []byte, answered bool) {
+	returned := false
+	defer func() {
+		if !returned {
+			cl.quit()
+		}
+	}()
 	result, err := cl.run()
+	returned = true
 	if cl.silent {
 		if err != nil {
 			_ = cl.explain(err) // nobody is told, but the log is
@@ -73,6 +80,15 @@ func (cl *call) answer(out []byte) (_ []byte, answered bool) {
 		}
 	}
 	return cl.wire.codec.AppendError(out, cl.id, cl.bare, cl.explain(err)), true
+}
+
+// quit answers a call whose method has ended the goroutine (runtime.Goexit).
+func (cl *call) quit() {
+	cl.e.event(CallPanicked{Method: cl.m.name, Sender: cl.sender, Value: errQuit, Stack: debug.Stack()})
+	if !cl.silent && cl.conn != nil {
+		x := exchange{e: cl.e, sender: cl.sender, wire: cl.wire}
+		x.reply(cl.wire.codec.AppendError(nil, cl.id, cl.bare, errInternal))
+	}
 }
 
 // lenientNull is what lenient peers get from a method that returns nothing.

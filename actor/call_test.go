@@ -533,7 +533,8 @@ func TestResultsMsgpack(t *testing.T) {
 }
 
 // Verify that a reply that no queue could hold is an error to the caller and
-// not the end of the connection; in a batch, for the batch as a whole.
+// not the end of the connection; in a batch, to the items that do not fit. All
+// items are run.
 func TestReplyTooLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := actortest.NewEngine(t, &actor.Options{Transport: transport.Options{MaxQueueBytes: 4096}})
@@ -548,8 +549,10 @@ func TestReplyTooLarge(t *testing.T) {
 		c.want(`{"jsonrpc":"2.0","error":{"code":-32603,"message":"response is too large"},"id":"a"}`)
 		c.text(`{"jsonrpc":"2.0","method":"beside","params":[5000],"id":"b"}`)
 		c.want(`{"jsonrpc":"2.0","error":{"code":-32603,"message":"response is too large"},"id":"b"}`)
-		c.text(`[{"jsonrpc":"2.0","method":"spam","params":[3000],"id":1},{"jsonrpc":"2.0","method":"spam","params":[3000],"id":2}]`)
-		c.want(`{"jsonrpc":"2.0","error":{"code":-32603,"message":"response is too large"},"id":null}`)
+		c.text(`[{"jsonrpc":"2.0","method":"spam","params":[3000],"id":1},{"jsonrpc":"2.0","method":"spam","params":[3000],"id":2},{"jsonrpc":"2.0","method":"spam","params":[1],"id":4}]`)
+		c.want(`[{"jsonrpc":"2.0","result":"` + strings.Repeat("x", 3000) + `","id":1},` +
+			`{"jsonrpc":"2.0","error":{"code":-32603,"message":"response is too large"},"id":2},` +
+			`{"jsonrpc":"2.0","result":"x","id":4}]`)
 		c.text(`{"jsonrpc":"2.0","method":"spam","params":[1],"id":3}`)
 		c.want(`{"jsonrpc":"2.0","result":"x","id":3}`)
 	})

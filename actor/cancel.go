@@ -20,8 +20,13 @@ type calls struct {
 	beside    int // detached calls that have not ended
 }
 
-// maxCancelled bounds the ids that a peer may have cancelled ahead.
-const maxCancelled = 1024
+// maxCancelled bounds the ids of calls that wait and that a peer has cancelled,
+// and maxCancelledID what one of them may take: they are kept beside the bounds
+// for what waits.
+const (
+	maxCancelled   = 256
+	maxCancelledID = 64
+)
 
 func (t *calls) slot(m *method) chan struct{} {
 	if t.slots == nil {
@@ -144,9 +149,12 @@ func (c *conn) cancelIDs(params []byte) {
 		if c.calls == nil {
 			c.calls = new(calls)
 		}
-		if t := c.calls; len(t.cancelled) < maxCancelled {
-			t.cancelled = append(t.cancelled, slices.Clone(id))
+		t := c.calls
+		if len(t.cancelled) == maxCancelled || len(id) > maxCancelledID {
+			c.e.stats.uncancelled.Add(1)
+			return
 		}
+		t.cancelled = append(t.cancelled, slices.Clone(id))
 	}
 	if !cd.Elements(params, func(_ int, id []byte) bool { cancel(id); return true }) {
 		cd.Members(params, func(name, id []byte) bool {

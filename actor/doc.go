@@ -70,10 +70,11 @@
 //
 // # Who may call what
 //
-// Engine, WsSender and Room may be used by any number of goroutines at once, and
-// none of their methods waits for a peer. Join, Leave and Members wait for the
+// Engine, WsSender and Room may be used by any number of goroutines at once. No
+// send and no broadcast waits for a peer. Join, Leave and Members wait for the
 // room, which never waits itself; Ask and Stop wait for an actor, so do not call
-// them in Receive. Hooks and methods of a shared service are called by many
+// them in Receive. Only Shutdown, and Stop of a connection, wait for a peer's
+// close frame, for CloseTimeout at the longest. Hooks and methods of a shared service are called by many
 // goroutines; those of a service actor one at a time.
 //
 // The context of a call ends when the method returns, when the connection ends,

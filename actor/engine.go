@@ -33,10 +33,11 @@ type Engine struct {
 	table   atomic.Pointer[table]
 	serving atomic.Bool // a connection has been there
 
-	conns sync.WaitGroup // actors of connections, until their hooks have run
-	live  atomic.Int64   // how many those are
-	rooms rooms
-	ended atomic.Bool
+	conns   sync.WaitGroup // actors of connections, until their hooks have run
+	maxLive int64          // connections of which something is there, also of those that have ended
+	live    atomic.Int64   // how many those are
+	rooms   rooms
+	ended   atomic.Bool
 }
 
 // table is what has been registered. It is replaced as a whole.
@@ -76,7 +77,12 @@ func New(o *Options) (*Engine, error) {
 	if e.server, err = transport.NewServer(e.accept, &t); err != nil {
 		return nil, fmt.Errorf("actor: new engine: %w", err)
 	}
-	e.maxReply = e.server.Options().MaxQueueBytes
+	limits := e.server.Options()
+	e.maxReply = limits.MaxQueueBytes
+	e.maxLive = int64(limits.MaxConns)
+	if e.maxLive < math.MaxInt64/2 {
+		e.maxLive += max(e.maxLive/4, 64)
+	}
 	return e, nil
 }
 
@@ -143,7 +149,7 @@ func (e *Engine) accept(tc *transport.Conn, hs *Handshake) transport.Handler {
 	}
 	c.tc.Store(tc)
 	c.pid.Address, c.pid.ID = e.sys.hw.Address(), connKind+"/"+randomID()
-	for e.sys.register(c) != nil { // 64 random bits: never, as good as
+	for e.sys.register(c) != nil { // 128 random bits: never, as good as
 		c.pid.ID = connKind + "/" + randomID()
 	}
 	e.conns.Add(1)
@@ -155,6 +161,13 @@ func (e *Engine) accept(tc *transport.Conn, hs *Handshake) transport.Handler {
 		}
 	}()
 	e.event(ConnOpened{WsSender{c}})
+	if n := e.live.Load(); n > e.maxLive {
+		// So many have ended whose calls or hooks have not: more would make them
+		// more without a bound.
+		accepted = true
+		tc.Close(transport.CloseTryAgainLater, "busy")
+		return c
+	}
 	for i, svc := range t.services {
 		if err := e.greet(svc, c, hs); err != nil {
 			e.dismiss(t.services[:i], c, e.refuse(c, tc, svc, err))
@@ -209,7 +222,7 @@ func (e *Engine) greet(svc *service, c *conn, hs *Handshake) (err error) {
 func (e *Engine) refuse(c *conn, tc *transport.Conn, svc *service, err error) *CloseError {
 	end := &CloseError{Code: transport.ClosePolicyViolation, Reason: "refused", Err: err}
 	var ce *CloseError
-	if errors.As(err, &ce) && closeCodeAllowed(ce.Code) {
+	if errors.As(err, &ce) && transport.ValidCloseCode(ce.Code) {
 		end.Code, end.Reason = ce.Code, ce.Reason
 	} else {
 		e.event(CallFailed{Method: svc.name + "." + nameOnConnect, Sender: WsSender{c}, Err: err})
@@ -352,7 +365,8 @@ func (e *Engine) Spawn(p Producer, kind string, opts ...SpawnOption) (*PID, erro
 func (e *Engine) Send(pid *PID, msg any) { e.sys.send(pid, msg, nil) }
 
 // Ask sends a message to an actor and waits for what it answers with
-// Context.Respond, or for ctx. Do not call it in Receive: it would wait for an
+// Context.Respond, or for ctx. It fails at once with ErrClosed, ErrBusy or
+// ErrNotLocal if the message cannot be sent. Do not call it in Receive: it would wait for an
 // actor while others wait for this one.
 func (e *Engine) Ask(ctx context.Context, pid *PID, msg any) (any, error) {
 	v, err := e.sys.ask(ctx, pid, msg)

@@ -120,7 +120,7 @@ func TestLogEvents(t *testing.T) {
 		for _, ev := range events {
 			on(ev)
 		}
-		got := regexp.MustCompile(`conn=[0-9a-z]+`).ReplaceAllString(buf.String(), "conn=ID")
+		got := regexp.MustCompile(`conn=[0-9A-Z]+`).ReplaceAllString(buf.String(), "conn=ID")
 		want := `level=DEBUG msg="connection opened" conn=ID
 level=ERROR msg="method panicked" method=boom conn=ID value=boom stack=true
 level=ERROR msg="method failed" method=fail conn=ID err="the database is down"

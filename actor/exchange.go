@@ -59,19 +59,28 @@ func (x *exchange) receive(op transport.Op, msg []byte) {
 	}
 }
 
-// reply sends an encoded reply. One that does not fit is replaced by an error.
+// reply sends an encoded reply. One that cannot be sent is replaced by an error.
 func (x *exchange) reply(reply []byte) {
 	err := x.sender.write(x.wire.op, reply)
-	if !errors.Is(err, ErrTooLarge) {
-		return
+	told := errReplyTooLarge
+	switch {
+	case err == nil, errors.Is(err, ErrClosed), errors.Is(err, ErrSlowConsumer):
+		return // sent, or there is nobody to tell
+	case !errors.Is(err, ErrTooLarge):
+		// A marshaler of the user's has made what no text message can carry.
+		told = errInternal
+		x.e.event(CallFailed{Method: "reply", Sender: x.sender, Err: err})
 	}
 	envs, batch, _ := x.wire.codec.Split(nil, reply)
 	var id []byte
 	if len(envs) == 1 && !batch {
 		id = envs[0].ID
 	}
-	_ = x.sender.write(x.wire.op, x.wire.codec.AppendError(nil, id, false, errReplyTooLarge)) // the peer may have gone
+	_ = x.sender.write(x.wire.op, x.wire.codec.AppendError(nil, id, false, told)) // the peer may have gone
 }
+
+// batchErrorSize is room for errReplyTooLarge, with a usual id.
+const batchErrorSize = 128
 
 var (
 	errReplyTooLarge = &Error{Code: codec.CodeInternalError, Message: "response is too large"}
@@ -103,18 +112,17 @@ func (x *exchange) process(msg []byte) []byte {
 		return out
 	}
 	x.items = x.items[:0]
-	total := 0
+	total, limit := 0, x.e.maxReply-len(envs)*batchErrorSize
 	for i := range envs {
 		item, answered := x.single(nil, &envs[i], true)
 		if !answered {
 			continue
 		}
-		total += len(item)
-		if total > x.e.maxReply {
-			// What has been answered so far only keeps memory: no queue holds it.
-			x.out = cd.AppendError(x.out[:0], nil, false, errReplyTooLarge)
-			return x.out
+		if total+len(item) > limit {
+			// No queue would hold them all: from here on each item is told so.
+			item = cd.AppendError(nil, envs[i].ID, envs[i].Bare, errReplyTooLarge)
 		}
+		total += len(item) + 1
 		x.items = append(x.items, item)
 	}
 	if len(x.items) == 0 {

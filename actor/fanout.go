@@ -26,7 +26,8 @@ func Except(senders ...WsSender) BroadcastOption {
 // framed once for each codec that members use.
 type broadcast struct {
 	frames [wireCount]*transport.Frame
-	rpc    *rpcBody // how to make a frame that is missing; nil for raw messages
+	failed [wireCount]bool // a frame that cannot be made
+	rpc    *rpcBody        // how to make a frame that is missing; nil for raw messages
 	except []*conn
 	size   int
 }
@@ -133,9 +134,18 @@ func (r Room) send(rm *room, b *broadcast, opts []BroadcastOption) error {
 // the first member with that codec came while the broadcast was on its way, is
 // made from another.
 func (b *broadcast) frame(e *Engine, id uint8) *transport.Frame {
-	if f := b.frames[id]; f != nil {
+	if f := b.frames[id]; f != nil || b.failed[id] {
 		return f
 	}
+	b.frames[id] = b.convert(e, id)
+	if b.failed[id] = b.frames[id] == nil; b.failed[id] {
+		e.stats.unconverted.Add(1)
+	}
+	return b.frames[id]
+}
+
+// convert makes the frame for a codec from the one of another.
+func (b *broadcast) convert(e *Engine, id uint8) *transport.Frame {
 	from, to := e.wires[b.rpc.wire], e.wires[id]
 	envs, _, bad := from.codec.Split(nil, b.rpc.raw)
 	if bad != nil {
@@ -153,7 +163,6 @@ func (b *broadcast) frame(e *Engine, id uint8) *transport.Frame {
 	if err != nil || f.Size() > e.maxReply {
 		return nil
 	}
-	b.frames[id] = f
 	return f
 }
 
@@ -219,7 +228,7 @@ func (r *room) flush() {
 		default:
 			f.gone = append(f.gone, c)
 			if errors.Is(err, transport.ErrSlowConsumer) {
-				r.e.event(SlowConsumer{Room: r.name, Sender: WsSender{c}})
+				r.e.sys.tell(SlowConsumer{Room: r.name, Sender: WsSender{c}})
 			}
 		}
 	}

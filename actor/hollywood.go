@@ -2,12 +2,13 @@ package actor
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"reflect"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,7 +92,7 @@ func (s *system) watch(c *hw.Context) {
 	switch m := c.Message().(type) {
 	case report:
 		s.reports.Add(-1)
-		s.event(DeadLetter(m))
+		s.event(m.Event)
 	case hw.DeadLetterEvent:
 		if s.isPill(m.Message) {
 			s.finish(m.Message) // hollywood completes it only if it finds nobody at the first look
@@ -109,8 +110,8 @@ func (s *system) watch(c *hw.Context) {
 	}
 }
 
-// report is a dead letter of our own that has been counted.
-type report DeadLetter
+// report is an event that the monitor is to tell of.
+type report struct{ Event }
 
 // drained is closed when the monitor has done with what came before it.
 type drained chan struct{}
@@ -140,17 +141,35 @@ func (p *probe) PID() *hw.PID                     { return p.pid }
 func (p *probe) Send(_ *hw.PID, m any, _ *hw.PID) { p.got = m }
 func (p *probe) Invoke([]hw.Envelope)             {}
 func (p *probe) Shutdown()                        {}
-func (s *system) unique() string                  { return strconv.FormatUint(s.seq.Add(1), 36) }
-func randomID() string                            { return strconv.FormatUint(rand.Uint64(), 36) }
-func (s *system) local(pid *hw.PID) bool          { return pid != nil && pid.Address == s.hw.Address() }
-func (s *system) remove(pid *hw.PID)              { s.hw.Registry.Remove(pid) }
 
+// unique returns an id that no other actor of this engine has had from it.
+func (s *system) unique() string { return strconv.FormatUint(s.seq.Add(1), 36) }
+
+// randomID returns an id that cannot be guessed: 128 random bits.
+func randomID() string { return rand.Text() }
+
+func (s *system) local(pid *hw.PID) bool { return pid != nil && pid.Address == s.hw.Address() }
+
+func (s *system) remove(pid *hw.PID) { s.hw.Registry.Remove(pid) }
+
+// exists reports whether there is a process of that name. hollywood keeps a
+// message to one that does not exist, or that is elsewhere, in an inbox without
+// a bound, and logs the latter.
+func (s *system) exists(pid *hw.PID) bool {
+	if !s.local(pid) {
+		return false
+	}
+	kind, id, _ := strings.Cut(pid.ID, "/")
+	return s.hw.Registry.GetPID(kind, id) != nil
+}
+
+// send sends a message to an actor, or makes a dead letter of it.
 func (s *system) send(to *PID, msg any, from *PID) {
-	if to == nil {
-		s.deadLetter(nil, msg, from) // hollywood would say nothing
+	if !s.exists(to) {
+		s.deadLetter(to, msg, from)
 		return
 	}
-	s.hw.SendWithSender(to, msg, from)
+	s.hw.SendLocal(to, msg, from)
 }
 
 var errLibrary = errors.New("hollywood does not behave as the pinned version does")
@@ -196,11 +215,17 @@ func (s *system) deadLetter(to *hw.PID, msg any, from *hw.PID) {
 	if !s.count(msg) {
 		return
 	}
+	s.tell(DeadLetter{Target: to, Message: msg, Sender: from})
+}
+
+// tell has the monitor report an event, for those who must not wait for what
+// OnEvent does. When too many wait there it is left out: its counter tells.
+func (s *system) tell(ev Event) {
 	if s.reports.Add(1) > maxReports {
 		s.reports.Add(-1)
 		return
 	}
-	s.hw.SendLocal(s.monitor, report{Target: to, Message: msg, Sender: from}, nil)
+	s.hw.SendLocal(s.monitor, report{ev}, nil)
 }
 
 // register puts a process of ours under its name. hollywood calls Start only if
@@ -563,13 +588,29 @@ func (a *answer) Send(_ *hw.PID, msg any, from *hw.PID) {
 	a.sys.deadLetter(&a.pid, msg, from)
 }
 
-// ask sends msg and waits for what the actor responds.
+// ask sends msg and waits for what the actor responds. It fails at once if it
+// cannot be sent.
 func (s *system) ask(ctx context.Context, to *hw.PID, msg any) (any, error) {
 	a := &answer{sys: s, got: make(chan any, 1)}
 	a.pid.Address, a.pid.ID = s.hw.Address(), "wireroom-ask/"+s.unique()
 	s.hw.SpawnProc(a)
 	defer s.remove(&a.pid)
-	s.send(to, msg, &a.pid)
+	if !s.local(to) {
+		return nil, ErrNotLocal
+	}
+	s.mu.Lock()
+	m := s.actors[to.ID]
+	s.mu.Unlock()
+	switch {
+	case m != nil:
+		if err := m.trySend(msg, &a.pid, m.max); err != nil {
+			return nil, err
+		}
+	case s.exists(to):
+		s.hw.SendLocal(to, msg, &a.pid)
+	default:
+		return nil, ErrClosed
+	}
 	select {
 	case v := <-a.got:
 		return v, nil

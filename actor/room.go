@@ -366,7 +366,7 @@ func (r *room) Invoke(batch []hw.Envelope) {
 func (r *room) some(batch []hw.Envelope) (n int) {
 	defer func() {
 		if v := recover(); v != nil {
-			r.e.event(RoomPanicked{Room: r.name, Value: v, Stack: debug.Stack()})
+			r.e.sys.tell(RoomPanicked{Room: r.name, Value: v, Stack: debug.Stack()})
 		}
 	}()
 	for n < len(batch) {

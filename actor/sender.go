@@ -90,17 +90,13 @@ func (s WsSender) Close() error { return s.CloseWith(transport.CloseNormal, "") 
 // bytes, as Close does. The codes for applications are 3000 to 4999 (RFC 6455,
 // section 7.4.2). It fails for a code that may not be sent.
 func (s WsSender) CloseWith(code int, reason string) error {
-	if !closeCodeAllowed(code) {
+	if !transport.ValidCloseCode(code) {
 		return fmt.Errorf("actor: close: code %d may not be sent", code)
 	}
 	if tc := s.live(); tc != nil {
 		tc.Close(code, reason)
 	}
 	return nil
-}
-
-func closeCodeAllowed(code int) bool {
-	return code >= 1000 && code <= 1003 || code >= 1007 && code <= 1014 || code >= 3000 && code <= 4999
 }
 
 // PID returns the PID of the connection's actor. It takes Text, Binary, JSON,

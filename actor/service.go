@@ -14,7 +14,9 @@ import (
 
 // ConnectHook is implemented by services that want to know of connections.
 // OnConnect is called once per connection, before any of its calls, and
-// OnDisconnect after the last of them, if OnConnect has returned nil. An error
+// OnDisconnect after the last of them, if OnConnect has returned nil. (A call
+// that still waits in a service actor when the connection ends comes before that
+// actor's own OnDisconnect, but perhaps after that of other services.) An error
 // of OnConnect closes the connection: with the code and reason of a
 // *CloseError, otherwise with 1008 and no text of it.
 //

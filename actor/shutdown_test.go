@@ -186,7 +186,7 @@ func TestAfterShutdown(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := e.Ask(ctx, pid, "x"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := e.Ask(ctx, pid, "x"); !errors.Is(err, actor.ErrClosed) {
 			t.Errorf("Ask: %v", err)
 		}
 		_, err = actortest.TryConnect(t, e)

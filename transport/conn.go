@@ -39,6 +39,18 @@ type Handler interface {
 //
 // A Conn keeps its socket and its buffers only while it is open; an idle one
 // holds no buffer.
+//
+// What becomes of a connection, in the order in which it happens; each step may
+// be left out but the last three:
+//
+//	closing   sends fail: Close, the peer's close frame, or a failed write
+//	deaf      input is no longer looked at: the peer's close frame, or a breach
+//	lost      writing has failed; the reader waits for the peer's reason
+//	over      overSince is set, cause says why, and OnClose is called
+//	fin       both close frames are done with: the write side is ended
+//	eof       the reader has ended
+//	cut       the socket is closed
+//	gone      cut and eof: nobody knows it any more
 type Conn struct {
 	sh  *shared
 	drv driver

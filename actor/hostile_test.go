@@ -1,13 +1,16 @@
 package actor_test
 
 import (
+	"context"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/wireroom/wireroom/actor"
 	"github.com/wireroom/wireroom/actor/actortest"
+	"github.com/wireroom/wireroom/transport"
 )
 
 // quitter ends its goroutine, as a t.Fatal in the wrong place does.
@@ -103,6 +106,87 @@ func TestOnConnectOfStuckServiceActor(t *testing.T) {
 		}
 		if told != 1 {
 			t.Errorf("OnConnect was called %d times", told)
+		}
+	})
+}
+
+// Verify that a method of a shared service that ends its goroutine is answered,
+// and that what waits behind it is handled.
+func TestGoexitInSharedService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := actortest.NewEngine(t, nil)
+		if err := e.Register(quitter{}); err != nil {
+			t.Fatal(err)
+		}
+		c := actortest.Connect(t, e)
+		quit, stay := c.Begin("quit", nil), c.Begin("stay", nil)
+		if err := quit.Wait(nil); err == nil || err.Error() != "Internal error (-32603)" {
+			t.Error(err)
+		}
+		if err := stay.Wait(nil); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Verify that connections that have ended, but whose hooks have not, count: a
+// service that is stuck would gather them without a bound.
+func TestStuckHooksBoundConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := actortest.NewEngine(t, &actor.Options{Transport: transport.Options{MaxConns: 8}})
+		block := make(chan struct{})
+		if err := e.Register(&hooked{connect: func() {}, disconnect: func() { <-block }}); err != nil {
+			t.Fatal(err)
+		}
+		served := 0
+		for range 200 {
+			c := actortest.Connect(t, e)
+			synctest.Wait()
+			if c.Err() != nil {
+				if end := c.ExpectClose(); end.Code != 1013 {
+					t.Errorf("refused with %v", end)
+				}
+				break
+			}
+			served++
+			c.Close()
+			synctest.Wait()
+		}
+		if served != 8+64 {
+			t.Errorf("%d connections were served", served)
+		}
+		close(block)
+		synctest.Wait()
+		actortest.Connect(t, e).Close()
+	})
+}
+
+// Verify that what a peer cancels ahead is bounded in number and in bytes, and
+// that the rest is counted.
+func TestCancelIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := actortest.NewEngine(t, nil)
+		block := make(chan struct{})
+		if err := actor.Handle(e, "wait", func(context.Context, actor.WsSender, struct{}) (struct{}, error) {
+			<-block
+			return struct{}{}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		c := actortest.Connect(t, e)
+		p := c.Begin("wait", nil)
+		synctest.Wait()
+		c.Notify("rpc.cancel", []string{strings.Repeat("x", 60_000)})
+		for i := range 1000 {
+			c.Notify("rpc.cancel", []int{1_000_000 + i})
+		}
+		synctest.Wait()
+		close(block)
+		if err := p.Wait(nil); err != nil {
+			t.Error(err)
+		}
+		if n := e.Stats().Uncancelled; n != 1+1000-256 {
+			t.Errorf("%d ids were not kept", n)
 		}
 	})
 }
