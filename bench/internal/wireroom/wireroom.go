@@ -11,6 +11,7 @@ import (
 
 	"github.com/wireroom/wireroom/actor"
 	"github.com/wireroom/wireroom/bench/internal/contract"
+	"github.com/wireroom/wireroom/transport"
 )
 
 // Main serves until the process is ended.
@@ -19,7 +20,7 @@ func Main(args []string) error {
 	if err != nil {
 		return err
 	}
-	engine, err := New(cfg.App)
+	engine, err := New(cfg.App, transport.Options{})
 	if err != nil {
 		return err
 	}
@@ -35,9 +36,9 @@ func Main(args []string) error {
 	return engine.Serve(l)
 }
 
-// New returns an engine that serves an app.
-func New(app contract.App) (*actor.Engine, error) {
-	o := &actor.Options{OnEvent: onEvent}
+// New returns an engine that serves an app, with the given limits.
+func New(app contract.App, limits transport.Options) (*actor.Engine, error) {
+	o := &actor.Options{OnEvent: onEvent, Transport: limits}
 	switch app {
 	case contract.Echo:
 		o.OnMessage = sendBack
