@@ -141,6 +141,9 @@ func (c *Conn) start(h Handler, rest []byte) {
 // Subprotocol returns what the handshake agreed on, or "".
 func (c *Conn) Subprotocol() string { return c.proto }
 
+// Driver returns what serves the connection.
+func (c *Conn) Driver() Driver { return c.drv.name() }
+
 // RemoteAddr returns the peer's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 

@@ -9,7 +9,7 @@ package transport
 // There is one today, on a goroutine per connection.
 type driver interface {
 	// name is shown in Stats.
-	name() string
+	name() Driver
 
 	// start begins to read. rest are bytes that have already been read.
 	start(c *Conn, rest []byte)

@@ -13,7 +13,7 @@ import (
 // system can say that a socket is readable, the reader waits without a buffer.
 type goroutineDriver struct{}
 
-func (goroutineDriver) name() string { return "goroutine" }
+func (goroutineDriver) name() Driver { return DriverGoroutine }
 
 // readSize is how much is read at a time, and writeSize how much is written:
 // a peer that takes one piece per WriteTimeout is alive.

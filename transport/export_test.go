@@ -28,7 +28,7 @@ func (f *Feeder) Empty() bool { return f.Conn.in == nil && f.Conn.q == nil }
 
 type feederDriver Feeder
 
-func (*feederDriver) name() string        { return "feeder" }
+func (*feederDriver) name() Driver        { return "feeder" }
 func (*feederDriver) start(*Conn, []byte) {}
 func (*feederDriver) resume(*Conn)        {}
 func (*feederDriver) fin(*Conn)           {}

@@ -36,6 +36,19 @@ type Options struct {
 	// HTTP/1.1 is offered in ALPN.
 	TLSConfig *tls.Config
 
+	// Driver says what serves the connections. Default DriverAuto.
+	Driver Driver
+
+	// Deflate turns permessage-deflate on (RFC 7692): a server accepts it from
+	// clients that offer it, a Dialer offers it. There is no context takeover,
+	// so that nothing is kept between messages. It costs time and saves
+	// bandwidth; for short messages it is a loss.
+	Deflate bool
+
+	// DeflateThreshold is the length from which on a message is compressed, in
+	// bytes. Default 512; negative means all messages.
+	DeflateThreshold int
+
 	// MaxConns is how many connections may be open at once, handshakes
 	// included; further ones are refused with 503. Zero means no limit.
 	MaxConns int
@@ -102,6 +115,24 @@ type Options struct {
 	MaxQueueFrames int
 }
 
+// Driver names what reads and writes the sockets of connections.
+type Driver string
+
+const (
+	// DriverAuto is DriverPoll where it works, and DriverGoroutine elsewhere.
+	DriverAuto Driver = ""
+
+	// DriverPoll serves plaintext TCP on Linux from a few goroutines over
+	// epoll: an idle connection has neither a goroutine nor a buffer. Whatever
+	// is not plaintext TCP, such as TLS and net.Pipe, is served by
+	// DriverGoroutine all the same.
+	DriverPoll Driver = "poll"
+
+	// DriverGoroutine serves any net.Conn on any system, with a goroutine for
+	// each.
+	DriverGoroutine Driver = "goroutine"
+)
+
 const noLimit = int(^uint(0) >> 1)
 
 // withDefaults returns a copy of o in which every limit has its value.
@@ -137,6 +168,12 @@ func (o *Options) withDefaults() Options {
 	count(&c.MaxControlFrames, 64)
 	count(&c.MaxQueueBytes, 1<<20)
 	count(&c.MaxQueueFrames, 1024)
+	switch {
+	case c.DeflateThreshold == 0:
+		c.DeflateThreshold = 512
+	case c.DeflateThreshold < 0:
+		c.DeflateThreshold = 0
+	}
 	span(&c.HandshakeTimeout, 5*time.Second)
 	span(&c.FrameTimeout, 10*time.Second)
 	span(&c.MessageTimeout, 30*time.Second)

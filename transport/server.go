@@ -46,7 +46,8 @@ const maxRefusals = 256
 // need them: it holds the whole request head.
 type Accept func(c *Conn, hs *Handshake) Handler
 
-// NewServer returns a Server. It fails if o has an origin that is none.
+// NewServer returns a Server. It fails if o has an origin that is none, or a
+// driver that does not work here.
 func NewServer(accept Accept, o *Options) (*Server, error) {
 	sh := newShared(o)
 	if err := checkOrigins(sh.opts.AllowedOrigins); err != nil {

@@ -31,9 +31,10 @@ func (s *counters) countClose(code int) {
 
 // Stats counts what a Server or Dialer has done since it was made.
 type Stats struct {
-	Driver string // which driver serves the connections
+	Driver Driver // which driver serves plaintext TCP
 
 	Conns    int    // open now, those in their closing handshake included
+	Polled   int    // of these, served by DriverPoll
 	Accepted uint64 // upgrades that succeeded
 	Refused  uint64 // handshakes that did not
 
