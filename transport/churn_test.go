@@ -40,7 +40,7 @@ func TestChurn(t *testing.T) {
 						c.Cut()
 					case 2:
 						_ = c.SendText(payload)
-						_ = transport.NetConn(c).Close()
+						transport.Drop(c)
 					}
 					rec.end(t)
 				}

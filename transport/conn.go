@@ -6,6 +6,7 @@ import (
 	"io"
 	mathrand "math/rand/v2"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,10 +53,11 @@ type Handler interface {
 //	cut       the socket is closed
 //	gone      cut and eof: nobody knows it any more
 type Conn struct {
-	sh  *shared
-	drv driver
-	nc  net.Conn
-	h   Handler
+	sh   *shard
+	drv  driver
+	nc   net.Conn // nil if the driver has the socket
+	sock socket
+	h    Handler
 
 	// Touched by the reading goroutine only.
 	in        *inbound
@@ -65,10 +67,11 @@ type Conn struct {
 
 	client bool
 	fin    bool // guarded by mu: the driver was told to end the write side
-	eof    bool // guarded by mu: the read side has ended
+	eof    bool // guarded by mu, and set by the reading goroutine: the read side has ended
 	jitter int8 // of the ping interval, in 1/1280
 	slot   int32
 
+	paused     atomic.Bool // set with mu held
 	closing    atomic.Bool // our close frame is queued, or there will be none: sends fail
 	lastRead   atomic.Int64
 	frameSince atomic.Int64 // when the frame being received began; 0 if none is
@@ -84,48 +87,31 @@ type Conn struct {
 	pingSince  int64
 	closeSince int64
 	overSince  int64
-	flushing   bool // somebody writes
-	paused     bool
+	flushing   bool // somebody writes, or will before long
+	corked     bool // that is who pulls the cork
 	cut        bool // the socket is closed, or is about to be
+	released   bool // by the driver
 
 	prev, next *Conn   // in the wheel's slot
 	srv        *Server // whose limits it counts against; nil for the client side
 	ip         *ipCount
 	proto      string
+	addr       netip.AddrPort // of the peer, if nc is nil
 }
-
-// shared is what the connections of one Server or Dialer have in common.
-type shared struct {
-	opts  Options
-	wheel *wheel
-	stats counters
-}
-
-func newShared(o *Options) *shared {
-	sh := &shared{opts: o.withDefaults()}
-	p := &sh.opts
-	tick := min(p.FrameTimeout, p.MessageTimeout, p.WriteTimeout, p.CloseTimeout, p.PingInterval, p.PongTimeout) / 16
-	sh.wheel = newWheel(max(min(tick, 250*time.Millisecond), time.Millisecond))
-	return sh
-}
-
-// ticks converts a span to ticks of the wheel, rounding up.
-func (sh *shared) ticks(d time.Duration) int64 {
-	return int64((d + sh.wheel.tick - 1) / sh.wheel.tick)
-}
-
-func (sh *shared) ticksPerSecond() int64 { return max(1, int64(time.Second/sh.wheel.tick)) }
 
 // lingerTimeout is how long the peer has to close its side of the socket after
 // the close handshake. Closing earlier, with input unread, could make the
 // kernel discard our close frame.
 const lingerTimeout = time.Second
 
-func newConn(sh *shared, drv driver, nc net.Conn, client bool, proto string) *Conn {
+// newConn makes the connection over nc, which is its own from now on.
+func newConn(sh *shard, nc net.Conn, client bool, proto string) *Conn {
 	c := &Conn{
-		sh: sh, drv: drv, nc: nc, client: client, proto: proto,
+		sh: sh, client: client, proto: proto,
 		slot: slotNone, jitter: int8(mathrand.IntN(256) - 128),
 	}
+	sh.adopt(c, nc)
+	sh.work.begin()
 	sh.wheel.add(c) // from here on there is a clock
 	return c
 }
@@ -145,7 +131,12 @@ func (c *Conn) Subprotocol() string { return c.proto }
 func (c *Conn) Driver() Driver { return c.drv.name() }
 
 // RemoteAddr returns the peer's address.
-func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+func (c *Conn) RemoteAddr() net.Addr {
+	if c.nc == nil {
+		return net.TCPAddrFromAddrPort(c.addr)
+	}
+	return c.nc.RemoteAddr()
+}
 
 // SendText queues a text message and has it written. It fails with ErrClosed,
 // ErrSlowConsumer, ErrTooLarge or ErrInvalidUTF8.
@@ -316,6 +307,9 @@ func (c *Conn) Flush() {
 // beginFlush reports whether the caller, once it has released mu, must wake
 // the driver.
 func (c *Conn) beginFlush() bool {
+	if c.corked {
+		c.sh.work.watch()
+	}
 	if c.flushing || c.cut || c.lost != nil || c.q == nil || c.q.idle() {
 		return false
 	}
@@ -325,9 +319,70 @@ func (c *Conn) beginFlush() bool {
 }
 
 // wake has the driver write, after beginFlush said so. mu is not held.
-func (c *Conn) wake() {
-	c.sh.wheel.atMost(c, c.sh.wheel.now()+c.sh.ticks(c.sh.opts.WriteTimeout))
-	c.drv.wake(c)
+func (c *Conn) wake() { c.drv.wake(c) }
+
+// Schedule has t run soon, on a goroutine where it may wait for whatever it
+// likes; connections do not wait for each other's tasks. What is sent to c
+// while t runs is written in one go when t returns, or after two milliseconds
+// at the latest.
+func (c *Conn) Schedule(t Task) { c.sh.work.add(job{c, t}) }
+
+// Cork has what is sent from now on wait for Uncork, to leave in one write. A
+// Handler that sends from OnMessage can use it, up to OnReadDone. It must not be
+// kept for longer, as nothing at all is written meanwhile, and not be used in a
+// Task, for which it is done.
+func (c *Conn) Cork() { c.cork() }
+
+// Uncork ends Cork.
+func (c *Conn) Uncork() {
+	c.mu.Lock()
+	push := c.corked
+	c.corked = false
+	if push && c.q == nil && c.overSince == 0 && !c.eof {
+		c.endFlush() // nothing was sent
+		push = false
+	}
+	c.mu.Unlock()
+	if push {
+		c.drv.push(c)
+	}
+}
+
+// cork takes the writing upon the caller, unless somebody else is at it. Then it
+// reports false.
+func (c *Conn) cork() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flushing || c.cut || c.lost != nil {
+		return false
+	}
+	c.flushing, c.corked = true, true
+	c.writeSince = c.sh.wheel.now()
+	return true
+}
+
+// uncork leaves the writing to others.
+func (c *Conn) uncork() {
+	c.mu.Lock()
+	wake := false
+	if c.corked {
+		c.corked = false
+		c.endFlush()
+		wake = c.beginFlush()
+	}
+	c.mu.Unlock()
+	if wake {
+		c.wake()
+	}
+}
+
+// endFlush says that nobody writes any more. mu is held.
+func (c *Conn) endFlush() {
+	c.flushing = false
+	if c.cut {
+		c.discard()
+		c.settled()
+	}
 }
 
 // nextWrite returns what is to be written now, at most limit bytes. ok is
@@ -336,6 +391,7 @@ func (c *Conn) wake() {
 func (c *Conn) nextWrite(limit int) (vec *net.Buffers, fin, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.corked = false
 	if c.cut || c.q == nil || c.q.idle() {
 		c.flushing = false
 		if c.q != nil && c.q.idle() && !c.q.closed {
@@ -344,7 +400,7 @@ func (c *Conn) nextWrite(limit int) (vec *net.Buffers, fin, ok bool) {
 		}
 		switch {
 		case c.cut:
-			c.discard()
+			c.endFlush()
 		case c.eof:
 			c.cutLocked(io.EOF) // the reader left the socket open for what is written now
 		default:
@@ -370,6 +426,7 @@ func (c *Conn) wrote(n int, err error) {
 		c.flushing = false
 		c.lose(err)
 		c.discard()
+		c.settled()
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -433,14 +490,13 @@ func (c *Conn) Buffered() int {
 func (c *Conn) Pause() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.paused = true
+	c.paused.Store(true)
 }
 
 // Resume lets reading go on.
 func (c *Conn) Resume() {
 	c.mu.Lock()
-	was := c.paused
-	c.paused = false
+	was := c.paused.Swap(false)
 	now := c.sh.wheel.now()
 	c.lastRead.Store(now)
 	if c.msgSince.Load() != 0 {
@@ -621,7 +677,18 @@ func (c *Conn) gone() {
 	if c.srv != nil {
 		c.srv.leave(c.ip)
 	}
+	c.settled()
 	c.sh.wheel.remove(c)
+	c.sh.work.end()
+}
+
+// settled lets the driver give back the socket when nobody reads or writes it
+// any more. mu is held.
+func (c *Conn) settled() {
+	if c.cut && c.eof && !c.flushing && !c.released {
+		c.released = true
+		c.drv.release(c)
+	}
 }
 
 // queuePong has the latest ping answered; one that still waits is replaced
@@ -663,7 +730,7 @@ var (
 )
 
 func (c *Conn) checkLocked(now int64) (due int64, wake bool) {
-	sh, o := c.sh, &c.sh.opts
+	sh, o := c.sh, c.sh.opts
 	due = now + wheelSlots
 	if c.cut {
 		return due, false
@@ -690,7 +757,7 @@ func (c *Conn) checkLocked(now int64) (due int64, wake bool) {
 		return due, false
 	case c.closing.Load():
 		return due, false
-	case c.paused:
+	case c.paused.Load():
 		return min(due, now+sh.ticks(o.PingInterval)), false
 	}
 	late := ""

@@ -132,14 +132,12 @@ func (d *Dialer) client(ctx context.Context, nc net.Conn, u *url.URL, h Handler)
 	if !stop() {
 		return fail(ctx.Err())
 	}
-	c := newConn(sh, goroutineDriver{}, nc, true, proto)
+	c := newConn(sh.pick(), nc, true, proto)
 	c.start(h, append([]byte(nil), rest...))
 	return c, nil
 }
 
 // Stats returns the counters of the dialer's connections.
 func (d *Dialer) Stats() Stats {
-	st := d.once.get(d.Options).stats.snapshot()
-	st.Driver = goroutineDriver{}.name()
-	return st
+	return d.once.get(d.Options).snapshot()
 }

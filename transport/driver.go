@@ -3,10 +3,7 @@ package transport
 // driver moves bytes between sockets and Conns. It calls Conn.feed with what
 // arrives and Conn.ended when nothing more will, both from one goroutine at a
 // time for one connection, and fetches what is to be written from
-// Conn.nextWrite, telling Conn.wrote what became of it. None of its methods
-// waits for a peer.
-//
-// There is one today, on a goroutine per connection.
+// Conn.nextWrite, telling Conn.wrote what became of it.
 type driver interface {
 	// name is shown in Stats.
 	name() Driver
@@ -14,9 +11,15 @@ type driver interface {
 	// start begins to read. rest are bytes that have already been read.
 	start(c *Conn, rest []byte)
 
-	// wake has the queue of c written. It is called once per flush: not again
-	// until Conn.nextWrite has said that nothing is left.
+	// wake has the queue of c written soon, by somebody else. It is called once
+	// per flush: not again until Conn.nextWrite has said that nothing is left.
 	wake(c *Conn)
+
+	// push is wake, but writes at once if that cannot wait for the peer.
+	push(c *Conn)
+
+	// write writes the queue of c, on a goroutine of the executor.
+	write(c *Conn)
 
 	// resume lets the reading of c go on after a Pause, if it is held.
 	resume(c *Conn)
@@ -27,4 +30,8 @@ type driver interface {
 	// shut closes the socket at once; reading and writing end with an error.
 	// It is called once, while Conn.mu is held.
 	shut(c *Conn)
+
+	// release gives back what the driver has of c, which nobody reads or writes
+	// any more. It is called once, after shut, while Conn.mu is held.
+	release(c *Conn)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // goroutineDriver serves any net.Conn on every system. A connection has one
-// goroutine that reads, and another one while something is written. Where the
+// goroutine that reads; the executor's workers write, and may wait. Where the
 // system can say that a socket is readable, the reader waits without a buffer.
 type goroutineDriver struct{}
 
@@ -63,7 +63,7 @@ func (d goroutineDriver) readAll(c *Conn) error {
 func (goroutineDriver) await(c *Conn) bool {
 	for {
 		c.mu.Lock()
-		if c.cut || !c.paused || c.closing.Load() {
+		if c.cut || !c.paused.Load() || c.closing.Load() {
 			cut := c.cut
 			c.mu.Unlock()
 			return !cut
@@ -89,10 +89,13 @@ func unpause(c *Conn) {
 	}
 }
 
-func (d goroutineDriver) wake(c *Conn) { go d.write(c) }
+func (goroutineDriver) wake(c *Conn) { c.sh.work.add(job{c: c}) }
+
+func (d goroutineDriver) push(c *Conn) { d.wake(c) }
 
 // write writes until nothing is left.
 func (d goroutineDriver) write(c *Conn) {
+	c.sh.wheel.atMost(c, c.sh.wheel.now()+c.sh.ticks(c.sh.opts.WriteTimeout))
 	_, vectored := c.nc.(*net.TCPConn)
 	var scratch *[readSize]byte
 	limit := writeSize
@@ -170,6 +173,8 @@ func (goroutineDriver) shut(c *Conn) {
 		go nc.Close() //nolint:errcheck // as above; a foreign Close may wait
 	}
 }
+
+func (goroutineDriver) release(*Conn) {}
 
 // readiness reads a socket without holding a buffer while it waits.
 type readiness struct {

@@ -1,7 +1,5 @@
 package transport
 
-import "net"
-
 // Feeder is a connection without a socket and without time: what it would read
 // is given to Feed, what it writes is appended to Out.
 type Feeder struct {
@@ -12,7 +10,7 @@ type Feeder struct {
 // NewFeeder returns a Feeder for either side of a connection.
 func NewFeeder(h Handler, o *Options, client bool) *Feeder {
 	f := new(Feeder)
-	f.Conn = &Conn{sh: newShared(o), drv: (*feederDriver)(f), h: h, client: client, slot: slotNone}
+	f.Conn = &Conn{sh: newSharedOf(o, 1).pick(), drv: (*feederDriver)(f), h: h, client: client, slot: slotNone}
 	return f
 }
 
@@ -33,7 +31,10 @@ func (*feederDriver) start(*Conn, []byte) {}
 func (*feederDriver) resume(*Conn)        {}
 func (*feederDriver) fin(*Conn)           {}
 func (*feederDriver) shut(*Conn)          {}
-func (f *feederDriver) wake(c *Conn) {
+func (*feederDriver) release(*Conn)       {}
+func (f *feederDriver) push(c *Conn)      { f.write(c) }
+func (f *feederDriver) wake(c *Conn)      { f.write(c) }
+func (f *feederDriver) write(c *Conn) {
 	for {
 		vec, _, ok := c.nextWrite(writeSize)
 		if !ok {
@@ -63,5 +64,15 @@ func (f *Feeder) QueueFrameUnsent(frame *Frame) error {
 // FrameBytes returns the bytes that a Frame shares between connections.
 func FrameBytes(f *Frame) []byte { return f.b }
 
-// NetConn returns the network connection under c.
-func NetConn(c *Conn) net.Conn { return c.nc }
+// Drop closes the socket under c, of which c knows nothing.
+func Drop(c *Conn) {
+	if c.nc != nil {
+		_ = c.nc.Close()
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.released {
+		c.drv.shut(c)
+	}
+}

@@ -43,10 +43,10 @@ func (d *Dialer) Pipe(ctx context.Context, s *Server, path string, h Handler) (*
 // Pipe returns the two ends of a connection in memory that has been opened
 // already: what one sends, the handler of the other gets. o may be nil.
 func Pipe(server, client Handler, o *Options) (serverEnd, clientEnd *Conn) {
-	sh := newShared(o)
+	sh := newSharedOf(o, 1).pick()
 	a, b := net.Pipe()
-	serverEnd = newConn(sh, goroutineDriver{}, a, false, "")
-	clientEnd = newConn(sh, goroutineDriver{}, b, true, "")
+	serverEnd = newConn(sh, a, false, "")
+	clientEnd = newConn(sh, b, true, "")
 	serverEnd.start(server, nil)
 	clientEnd.start(client, nil)
 	return serverEnd, clientEnd

@@ -18,7 +18,6 @@ import (
 // by one. It may be used by many goroutines at once.
 type Server struct {
 	sh     *shared
-	drv    driver
 	accept Accept
 
 	mu        sync.Mutex
@@ -53,8 +52,14 @@ func NewServer(accept Accept, o *Options) (*Server, error) {
 	if err := checkOrigins(sh.opts.AllowedOrigins); err != nil {
 		return nil, fmt.Errorf("transport: new server: %w", err)
 	}
+	switch d := sh.opts.Driver; {
+	case d != DriverAuto && d != DriverPoll && d != DriverGoroutine:
+		return nil, fmt.Errorf("transport: new server: there is no driver %q", d)
+	case d == DriverPoll && !canPoll:
+		return nil, fmt.Errorf("transport: new server: driver %q does not work on this system", d)
+	}
 	return &Server{
-		sh: sh, drv: goroutineDriver{}, accept: accept,
+		sh: sh, accept: accept,
 		listeners: make(map[net.Listener]struct{}),
 		perIP:     make(map[netip.Addr]*ipCount),
 		pending:   make(map[net.Conn]struct{}),
@@ -65,11 +70,7 @@ func NewServer(accept Accept, o *Options) (*Server, error) {
 func (s *Server) Options() Options { return s.sh.opts }
 
 // Stats returns the counters of the server.
-func (s *Server) Stats() Stats {
-	st := s.sh.stats.snapshot()
-	st.Driver = s.drv.name()
-	return st
-}
+func (s *Server) Stats() Stats { return s.sh.snapshot() }
 
 // ListenAndServe listens on a TCP address and serves it, as Serve does.
 func (s *Server) ListenAndServe(addr string) error {
@@ -150,7 +151,7 @@ func (s *Server) ServeConn(nc net.Conn) {
 	// handshake: those that come faster get none.
 	if s.refusals.Add(1) > maxRefusals {
 		s.refusals.Add(-1)
-		s.sh.stats.refused.Add(1)
+		s.sh.stats().refused.Add(1)
 		go nc.Close() //nolint:errcheck // a foreign Close may wait
 		return
 	}
@@ -237,7 +238,7 @@ func (s *Server) opened(nc net.Conn) {
 // refuse answers a handshake that fails and closes the socket. It takes no
 // longer than lingerTimeout.
 func (s *Server) refuse(nc net.Conn, e *StatusError) {
-	s.sh.stats.refused.Add(1)
+	s.sh.stats().refused.Add(1)
 	defer nc.Close()                              //nolint:errcheck // there is nobody to tell
 	nc.SetDeadline(time.Now().Add(lingerTimeout)) //nolint:errcheck // a Conn without deadlines is closed by Shutdown
 	// Input that is left unread could make the kernel discard the answer, and
@@ -274,7 +275,7 @@ func (s *Server) handshake(nc net.Conn, ip *ipCount, deadline time.Time) {
 	if errors.As(err, &e) {
 		s.refuse(nc, e)
 	} else {
-		s.sh.stats.refused.Add(1)
+		s.sh.stats().refused.Add(1)
 		nc.Close() //nolint:errcheck // the peer has gone, or said nothing in time
 	}
 	s.opened(nc)
@@ -340,7 +341,7 @@ func (s *Server) upgrade(nc net.Conn, ip *ipCount, head, rest []byte, hs *Handsh
 	if err := nc.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	c := newConn(s.sh, s.drv, nc, false, hs.Subprotocol)
+	c := newConn(s.sh.pick(), nc, false, hs.Subprotocol)
 	c.srv, c.ip = s, ip
 	defer s.opened(nc)
 	var h Handler
@@ -390,7 +391,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if errors.As(err, &e) {
 		s.refuseHTTP(w, e)
 	} else {
-		s.sh.stats.refused.Add(1)
+		s.sh.stats().refused.Add(1)
 	}
 }
 
@@ -409,7 +410,7 @@ func (s *Server) hijack(w http.ResponseWriter, ip *ipCount, head []byte, hs *Han
 }
 
 func (s *Server) refuseHTTP(w http.ResponseWriter, e *StatusError) {
-	s.sh.stats.refused.Add(1)
+	s.sh.stats().refused.Add(1)
 	status, body := e.Status, e.Reason
 	if status < 300 || status > 599 { // as appendRefusal has it
 		status, body = http.StatusInternalServerError, ""
@@ -452,14 +453,15 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 
-	for _, c := range s.sh.wheel.all() {
+	s.sh.rest()
+	for _, c := range s.sh.all() {
 		c.Close(CloseGoingAway, "going away")
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		s.opening.Wait()
-		<-s.sh.wheel.whenEmpty()
+		s.sh.empty()
 	}()
 	select {
 	case <-done:
@@ -472,7 +474,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		go nc.Close() //nolint:errcheck // a foreign Close may wait
 	}
 	s.mu.Unlock()
-	for _, c := range s.sh.wheel.all() {
+	for _, c := range s.sh.all() {
 		c.Cut()
 	}
 	if left == 0 {

@@ -4,6 +4,7 @@ import "sync/atomic"
 
 // counters are what Stats reports.
 type counters struct {
+	polled                         atomic.Int64
 	opened, closed                 atomic.Uint64
 	refused                        atomic.Uint64
 	bytesIn, framesIn, messagesIn  atomic.Uint64
@@ -59,19 +60,27 @@ type Stats struct {
 	ClosedOther     uint64
 }
 
-func (s *counters) snapshot() Stats {
-	st := Stats{
-		Accepted: s.opened.Load(), Refused: s.refused.Load(),
-		BytesIn: s.bytesIn.Load(), FramesIn: s.framesIn.Load(), MessagesIn: s.messagesIn.Load(),
-		BytesOut: s.bytesOut.Load(), FramesOut: s.framesOut.Load(), Writes: s.writes.Load(),
-		Pings: s.pings.Load(), Timeouts: s.timeouts.Load(), Violations: s.violations.Load(),
-		SlowConsumers: s.slowConsumers.Load(),
-		DroppedSlow:   s.dropSlow.Load(), DroppedClosed: s.dropClosed.Load(), DroppedTooLarge: s.dropTooLarge.Load(),
-		ClosedNormal: s.closeNormal.Load(), ClosedGoingAway: s.closeGoingAway.Load(),
-		ClosedAbnormal: s.closeAbnormal.Load(), ClosedOther: s.closeOtherCodes.Load(),
+// addTo adds the counters to st.
+func (s *counters) addTo(st *Stats) {
+	opened := s.opened.Load()
+	if open := opened - s.closed.Load(); int64(open) > 0 {
+		st.Conns += int(open)
 	}
-	if open := st.Accepted - s.closed.Load(); int64(open) > 0 {
-		st.Conns = int(open)
+	st.Polled += int(max(0, s.polled.Load()))
+	st.Accepted += opened
+	for _, v := range [...]struct {
+		to   *uint64
+		from *atomic.Uint64
+	}{
+		{&st.Refused, &s.refused},
+		{&st.BytesIn, &s.bytesIn}, {&st.FramesIn, &s.framesIn}, {&st.MessagesIn, &s.messagesIn},
+		{&st.BytesOut, &s.bytesOut}, {&st.FramesOut, &s.framesOut}, {&st.Writes, &s.writes},
+		{&st.Pings, &s.pings}, {&st.Timeouts, &s.timeouts}, {&st.Violations, &s.violations},
+		{&st.SlowConsumers, &s.slowConsumers},
+		{&st.DroppedSlow, &s.dropSlow}, {&st.DroppedClosed, &s.dropClosed}, {&st.DroppedTooLarge, &s.dropTooLarge},
+		{&st.ClosedNormal, &s.closeNormal}, {&st.ClosedGoingAway, &s.closeGoingAway},
+		{&st.ClosedAbnormal, &s.closeAbnormal}, {&st.ClosedOther, &s.closeOtherCodes},
+	} {
+		*v.to += v.from.Load()
 	}
-	return st
 }

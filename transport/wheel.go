@@ -148,11 +148,10 @@ func (w *wheel) whenEmpty() <-chan struct{} {
 	return w.empty
 }
 
-// all returns the connections being watched.
-func (w *wheel) all() []*Conn {
+// appendAll appends the connections being watched.
+func (w *wheel) appendAll(cs []*Conn) []*Conn {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	cs := make([]*Conn, 0, w.n)
 	for _, c := range w.slots {
 		for ; c != nil; c = c.next {
 			cs = append(cs, c)

@@ -1,0 +1,483 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// canPoll says that DriverPoll works here.
+const canPoll = true
+
+// pollDriver serves sockets that have been taken out of Go's runtime, over
+// epoll, level-triggered. Each shard has one poller: a goroutine that reads what
+// is there into one buffer and feeds it to the connections in place. Workers of
+// the shard's executor write; the system calls of both never wait, so they are
+// made without telling the scheduler.
+//
+// A descriptor is closed by Conn.settled only, when nobody reads or writes it
+// any more; until then its number cannot become another's.
+type pollDriver struct{}
+
+// socket is what the driver keeps of a connection. It is guarded by Conn.mu.
+type socket struct {
+	fd      int32  // valid until release
+	slot    uint32 // in poller.slots
+	mask    uint32 // what epoll waits for; 0 if it does not know the descriptor
+	stalled bool   // the rest of a flush waits for EPOLLOUT
+	started bool   // it has a slot
+}
+
+// poller waits for the sockets of one shard.
+//
+// It waits in Go's own poller until the epoll set is readable, and then asks
+// the set without waiting: no thread is held by it.
+type poller struct {
+	mu      sync.Mutex
+	file    *os.File // the epoll set; nil while there is none
+	ep      int
+	slots   []slot
+	free    []uint32
+	n       int
+	resting bool // it ends as soon as there is no connection
+
+	// Touched by its goroutine only.
+	events [256]syscall.EpollEvent
+	ready  [256]*Conn
+	buf    [64 << 10]byte
+	cur    *Conn // being fed
+}
+
+// slot is a place for a connection. The generation tells an event of the
+// connection that is there from one of its predecessor's.
+type slot struct {
+	c   *Conn
+	gen uint32
+}
+
+// lingerEmpty is how long a poller without connections stays.
+const lingerEmpty = 100 * time.Millisecond
+
+func newPoller() *poller { return new(poller) }
+
+// add enters c. It opens the set if there is none.
+func (p *poller) add(c *Conn) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.n++
+	if p.file == nil {
+		if err := p.open(); err != nil {
+			p.n--
+			return err
+		}
+	}
+	if l := len(p.free); l > 0 {
+		c.sock.slot, p.free = p.free[l-1], p.free[:l-1]
+	} else {
+		c.sock.slot = uint32(len(p.slots))
+		p.slots = append(p.slots, slot{})
+	}
+	p.slots[c.sock.slot].c = c
+	return nil
+}
+
+// open makes the set, and the goroutine that waits for it. mu is held.
+func (p *poller) open() error {
+	ep, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	if err := syscall.SetNonblock(ep, true); err != nil { // so that NewFile has Go's poller watch it
+		syscall.Close(ep) //nolint:errcheck // the first error counts
+		return os.NewSyscallError("fcntl", err)
+	}
+	f := os.NewFile(uintptr(ep), "epoll")
+	raw, err := f.SyscallConn()
+	if err != nil {
+		f.Close() //nolint:errcheck // the first error counts
+		return err
+	}
+	p.file, p.ep = f, ep
+	go p.run(f, raw)
+	return nil
+}
+
+// remove takes c out.
+func (p *poller) remove(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &p.slots[c.sock.slot]
+	s.c = nil
+	s.gen++
+	p.free = append(p.free, c.sock.slot)
+	if p.n--; p.n == 0 {
+		p.expire()
+	}
+}
+
+// rest has the poller end as soon as it can.
+func (p *poller) rest() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.resting = true
+	if p.n == 0 && p.file != nil {
+		p.expire()
+	}
+}
+
+// expire lets the goroutine look soon whether it is still needed. mu is held.
+func (p *poller) expire() {
+	at := time.Now()
+	if !p.resting {
+		at = at.Add(lingerEmpty)
+	}
+	p.file.SetReadDeadline(at) //nolint:errcheck // Go's poller knows the set, or run would have ended
+}
+
+// run is the goroutine of the poller.
+func (p *poller) run(f *os.File, raw syscall.RawConn) {
+	done := false
+	defer func() {
+		if done {
+			return
+		}
+		// A handler has ended the goroutine (runtime.Goexit) in the middle of a
+		// message: its connection cannot go on, the others can.
+		if c := p.cur; c != nil {
+			p.cur = nil
+			c.Cut()
+			go func() {
+				c.ended(errQuit)
+				p.run(f, raw)
+			}()
+			return
+		}
+		go p.run(f, raw)
+	}()
+	for {
+		err := raw.Read(p.turn)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		p.mu.Lock()
+		if p.n == 0 {
+			f.Close() //nolint:errcheck // nobody uses it any more
+			p.file, p.slots, p.free = nil, nil, nil
+			p.mu.Unlock()
+			done = true
+			return
+		}
+		f.SetReadDeadline(time.Time{}) //nolint:errcheck // it has worked before
+		p.mu.Unlock()
+	}
+}
+
+var errQuit = errors.New("handler ended its goroutine")
+
+// turn handles events until there are none, and then reports false, so that
+// the runtime waits for more.
+func (p *poller) turn(ep uintptr) bool {
+	for {
+		n := wait(int(ep), p.events[:])
+		if n == 0 {
+			return false
+		}
+		p.mu.Lock()
+		for i, ev := range p.events[:n] {
+			if s := &p.slots[ev.Fd]; s.gen == uint32(ev.Pad) {
+				p.ready[i] = s.c
+			}
+		}
+		p.mu.Unlock()
+		for i, c := range p.ready[:n] {
+			if c != nil {
+				p.handle(c, p.events[i].Events)
+				p.ready[i] = nil
+			}
+		}
+	}
+}
+
+func (p *poller) handle(c *Conn, events uint32) {
+	const gone = syscall.EPOLLERR | syscall.EPOLLHUP
+	if events&(syscall.EPOLLOUT|gone) != 0 {
+		c.mu.Lock()
+		stalled := c.sock.stalled
+		c.sock.stalled = false
+		c.mu.Unlock()
+		if stalled {
+			pollDriver{}.write(c)
+		}
+	}
+	if events&(syscall.EPOLLIN|gone) == 0 {
+		return
+	}
+	if c.paused.Load() && !c.closing.Load() {
+		c.rearm()
+		return
+	}
+	if c.eof {
+		return // only this goroutine sets it
+	}
+	n, errno := read(int(c.sock.fd), p.buf[:])
+	switch {
+	case n > 0:
+		p.cur = c
+		c.feed(p.buf[:n])
+		p.cur = nil
+	case errno == 0:
+		p.end(c, io.EOF)
+	case errno != syscall.EAGAIN && errno != syscall.EINTR:
+		p.end(c, os.NewSyscallError("read", errno))
+	}
+}
+
+// end ends the reading of c.
+func (p *poller) end(c *Conn, err error) {
+	p.cur = c
+	c.ended(err)
+	p.cur = nil
+	c.rearm() // something may still be to be written
+}
+
+func (c *Conn) rearm() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := arm(c); err != nil {
+		c.cutLocked(err)
+	}
+}
+
+// arm tells epoll what to wait for. Conn.mu is held.
+func arm(c *Conn) error {
+	s := &c.sock
+	var want uint32
+	if s.fd < 0 {
+		return nil
+	}
+	if !c.eof && (!c.paused.Load() || c.closing.Load()) {
+		want = syscall.EPOLLIN
+	}
+	if s.stalled {
+		want |= syscall.EPOLLOUT
+	}
+	if want == s.mask {
+		return nil
+	}
+	op := syscall.EPOLL_CTL_MOD
+	switch {
+	case s.mask == 0:
+		op = syscall.EPOLL_CTL_ADD
+	case want == 0:
+		op = syscall.EPOLL_CTL_DEL // epoll would report errors all the same
+	}
+	p := c.sh.poll
+	p.mu.Lock()
+	gen, ep := p.slots[s.slot].gen, p.ep
+	p.mu.Unlock()
+	ev := syscall.EpollEvent{Events: want, Fd: int32(s.slot), Pad: int32(gen)}
+	if errno := control(ep, op, int(s.fd), &ev); errno != 0 {
+		return os.NewSyscallError("epoll_ctl", errno) // out of memory, or of watches
+	}
+	s.mask = want
+	return nil
+}
+
+// ---- the driver's methods
+
+func (pollDriver) name() Driver { return DriverPoll }
+
+func (pollDriver) start(c *Conn, rest []byte) {
+	if len(rest) > 0 {
+		c.feed(rest)
+	}
+	c.mu.Lock()
+	err := c.sh.poll.add(c)
+	if err == nil {
+		c.sock.started = true
+		err = arm(c)
+	}
+	c.mu.Unlock()
+	if err != nil {
+		c.ended(err) // the poller does not know it: nobody else will tell
+	}
+}
+
+func (pollDriver) wake(c *Conn) { c.sh.work.flush(c) }
+
+func (d pollDriver) push(c *Conn) { d.write(c) }
+
+// write writes until nothing is left or the socket takes no more.
+func (d pollDriver) write(c *Conn) {
+	for {
+		vec, fin, ok := c.nextWrite(writeSize)
+		if !ok {
+			if fin {
+				d.fin(c)
+			}
+			return
+		}
+		n, errno := writev(int(c.sock.fd), *vec)
+		switch errno {
+		case 0:
+			c.wrote(n, nil)
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			c.stall()
+			return
+		default:
+			c.wrote(0, os.NewSyscallError("write", errno))
+			return
+		}
+	}
+}
+
+// stall leaves the rest of a flush to the time when the socket takes more.
+func (c *Conn) stall() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cut {
+		c.endFlush()
+		return
+	}
+	c.sock.stalled = true
+	c.sh.wheel.atMost(c, c.writeSince+c.sh.ticks(c.sh.opts.WriteTimeout))
+	if !c.sock.started {
+		return // start will arm
+	}
+	if err := arm(c); err != nil {
+		c.cutLocked(err)
+	}
+}
+
+func (pollDriver) resume(c *Conn) {
+	c.mu.Lock()
+	var err error
+	if c.sock.started {
+		err = arm(c)
+	}
+	c.mu.Unlock()
+	if err != nil {
+		c.ended(err) // epoll has not known it: nobody reads
+	}
+}
+
+func (pollDriver) fin(c *Conn) {
+	if c.client {
+		return // the server closes first (RFC 6455, section 7.1.1)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sock.fd >= 0 && !c.cut {
+		syscall.Shutdown(int(c.sock.fd), syscall.SHUT_WR) //nolint:errcheck // the peer may have gone
+	}
+}
+
+// shut ends both directions, which the poller will see.
+func (pollDriver) shut(c *Conn) {
+	if !c.eof {
+		syscall.Shutdown(int(c.sock.fd), syscall.SHUT_RDWR) //nolint:errcheck // the peer may have gone
+	}
+	if c.sock.stalled {
+		c.sock.stalled = false
+		c.flushing = false
+	}
+}
+
+func (pollDriver) release(c *Conn) {
+	closeFD(int(c.sock.fd))
+	c.sock.fd = -1
+	c.sh.stats.polled.Add(-1)
+	if c.sock.started {
+		c.sh.poll.remove(c)
+	}
+}
+
+// detach takes the socket out of nc, which is closed, and makes it c's.
+func detach(c *Conn, nc net.Conn) bool {
+	tcp, ok := nc.(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return false
+	}
+	fd := -1
+	err = raw.Control(func(old uintptr) {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 0)
+		if errno == 0 {
+			fd = int(n)
+		}
+	})
+	if err != nil || fd < 0 {
+		return false
+	}
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		c.addr = a.AddrPort()
+	}
+	nc.Close() //nolint:errcheck // the duplicate is what counts
+	c.sock.fd = int32(fd)
+	return true
+}
+
+// ---- system calls
+//
+// None of these waits. RawSyscall does not tell the scheduler, so that they
+// cost no more than in C.
+
+func read(fd int, b []byte) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
+// maxVec is how many pieces are written at once.
+const maxVec = 64
+
+func writev(fd int, bs [][]byte) (int, syscall.Errno) {
+	var n uintptr
+	var errno syscall.Errno
+	if len(bs) == 1 {
+		b := bs[0]
+		n, _, errno = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	} else {
+		var iov [maxVec]syscall.Iovec
+		k := min(len(bs), maxVec)
+		for i, b := range bs[:k] {
+			iov[i].Base = unsafe.SliceData(b)
+			iov[i].SetLen(len(b))
+		}
+		n, _, errno = syscall.RawSyscall(syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&iov)), uintptr(k))
+	}
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
+// wait asks for events without waiting for them.
+func wait(ep int, events []syscall.EpollEvent) int {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(unsafe.SliceData(events))),
+		uintptr(len(events)), 0, 0, 0)
+	if errno != 0 {
+		return 0 // EINTR does not happen without waiting
+	}
+	return int(n)
+}
+
+func control(ep, op, fd int, ev *syscall.EpollEvent) syscall.Errno {
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(ep), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(ev)), 0, 0)
+	return errno
+}
+
+func closeFD(fd int) {
+	syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(fd), 0, 0) //nolint:errcheck // there is nothing to be done about it
+}
