@@ -240,7 +240,7 @@ func (c *conn) endBeside() {
 	}
 	c.mu.Unlock()
 	if last {
-		go c.run()
+		go c.Run()
 	}
 }
 

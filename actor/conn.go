@@ -55,6 +55,8 @@ type conn struct {
 	started bool  // Start was called: the name is ours
 	greeted int32 // services of the table whose OnConnect has succeeded; touched before and by run
 
+	x *exchange // handles the messages of the read under way that never wait; touched by the reader only
+
 	mu      sync.Mutex
 	in      *inbox // waits to be handled; nil while nothing does
 	running bool   // a goroutine is in run
@@ -166,6 +168,9 @@ func (c *conn) OnMessage(tc *transport.Conn, op transport.Op, payload []byte) {
 			return
 		}
 	}
+	if e.table.Load().inline && c.inline(tc, op, payload) {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	in := c.in
@@ -181,8 +186,53 @@ func (c *conn) OnMessage(tc *transport.Conn, op transport.Op, payload []byte) {
 	}
 }
 
+// inline handles a message at once if nothing is before it and it never waits.
+// Otherwise it reports false.
+func (c *conn) inline(tc *transport.Conn, op transport.Op, payload []byte) bool {
+	if c.x == nil {
+		c.mu.Lock()
+		behind := c.running || c.in != nil
+		c.mu.Unlock()
+		if behind {
+			return false
+		}
+		c.x = c.exchange()
+		tc.Cork()
+	} else if c.in != nil { // gathered in this read
+		return false
+	}
+	x := c.x
+	if c.e.opts.OnMessage != nil {
+		x.receive(op, payload)
+		return true
+	}
+	envs, batch, bad := x.wire.codec.Split(x.envs[:0], payload)
+	x.envs = envs
+	if batch || bad == nil && !c.neverWaits(&envs[0]) {
+		return false
+	}
+	if reply := x.handle(batch, bad); reply != nil {
+		x.reply(reply)
+	}
+	return true
+}
+
+// neverWaits reports whether an envelope can be handled at once.
+func (c *conn) neverWaits(env *codec.Envelope) bool {
+	if env.Kind != codec.Request && env.Kind != codec.Notification {
+		return true // it takes no more than an error
+	}
+	m := c.e.table.Load().methods[string(env.Method)]
+	return m != nil && m.inline
+}
+
 // OnReadDone begins to work on what has been gathered.
-func (c *conn) OnReadDone(*transport.Conn) {
+func (c *conn) OnReadDone(tc *transport.Conn) {
+	if c.x != nil {
+		putExchange(c.x)
+		c.x = nil
+		tc.Uncork()
+	}
 	c.mu.Lock()
 	start := !c.running && c.in != nil
 	if start {
@@ -190,12 +240,12 @@ func (c *conn) OnReadDone(*transport.Conn) {
 	}
 	c.mu.Unlock()
 	if start {
-		go c.run()
+		tc.Schedule(c)
 	}
 }
 
 // OnClose ends the actor. What has arrived is still run, then the hooks.
-func (c *conn) OnClose(_ *transport.Conn, err *transport.CloseError) {
+func (c *conn) OnClose(tc *transport.Conn, err *transport.CloseError) {
 	c.e.sys.remove(&c.pid)
 	c.tc.Store(nil)
 	c.mu.Lock()
@@ -218,16 +268,23 @@ func (c *conn) OnClose(_ *transport.Conn, err *transport.CloseError) {
 		c.e.sys.finish(p)
 	}
 	if start {
-		go c.run()
+		tc.Schedule(c)
 	}
 }
 
-// ---- the goroutine that exists while there is work
+// ---- the work
 
-// run handles what has been gathered, in order, until nothing is left.
-func (c *conn) run() {
+// exchange returns one for messages of the connection.
+func (c *conn) exchange() *exchange {
 	x := getExchange(c.e)
-	x.conn, x.sender, x.hs, x.wire = c, WsSender{c}, c.hs, c.wire()
+	x.conn, x.sender, x.hs, x.wire, x.queue = c, WsSender{c}, c.hs, c.wire(), true
+	return x
+}
+
+// Run handles what has been gathered, in order. It is a transport.Task, and
+// schedules itself again for what comes meanwhile.
+func (c *conn) Run() {
+	x := c.exchange()
 	done := false
 	var in *inbox
 	next := 0
@@ -240,10 +297,22 @@ func (c *conn) run() {
 		if in != nil {
 			c.giveBack(in, next)
 		}
-		go c.run()
+		if tc := c.tc.Load(); tc != nil {
+			tc.Schedule(c)
+		} else {
+			go c.Run()
+		}
 	}()
-	for {
+	for first := true; ; first = false {
 		c.mu.Lock()
+		if c.in != nil && !first {
+			if tc := c.tc.Load(); tc != nil {
+				c.mu.Unlock()
+				done = true
+				tc.Schedule(c)
+				return
+			}
+		}
 		in, next = c.in, 0
 		c.in = nil
 		if c.paused && in == nil {

@@ -45,6 +45,7 @@ type table struct {
 	methods       map[string]*method
 	services      []*service // that have hooks
 	wantHandshake bool       // some method or interceptor gets it
+	inline        bool       // some method is NonBlocking, or OnMessage
 }
 
 // New returns an Engine. A nil *Options means the defaults. It fails if an
@@ -53,7 +54,7 @@ func New(o *Options) (*Engine, error) {
 	e := &Engine{opts: o.withDefaults()}
 	e.onEvent = e.opts.OnEvent
 	e.rooms.e = e
-	e.table.Store(&table{wantHandshake: len(e.opts.Interceptors) > 0})
+	e.table.Store(&table{wantHandshake: len(e.opts.Interceptors) > 0, inline: e.opts.OnMessage != nil && e.opts.NonBlocking})
 	copts := &codec.Options{Lenient: e.opts.Lenient, MaxBatch: e.opts.MaxBatch}
 	e.wires = [wireCount]wire{
 		wireJSON:    {codec.JSON(copts), transport.Text},
@@ -94,7 +95,7 @@ func (e *Engine) addMethods(methods []*method, svc *service) error {
 	e.regMu.Lock()
 	defer e.regMu.Unlock()
 	old := e.table.Load()
-	t := &table{methods: maps.Clone(old.methods), services: old.services, wantHandshake: old.wantHandshake}
+	t := &table{methods: maps.Clone(old.methods), services: old.services, wantHandshake: old.wantHandshake, inline: old.inline}
 	if t.methods == nil {
 		t.methods = make(map[string]*method)
 	}
@@ -111,6 +112,10 @@ func (e *Engine) addMethods(methods []*method, svc *service) error {
 			}
 			t.wantHandshake = true
 		}
+		if m.inline && (m.concurrent > 0 || m.svc.actor != nil) {
+			errs = append(errs, fmt.Errorf("method %s: NonBlocking goes neither with Concurrent nor with a service actor: leave it out", m.label()))
+		}
+		t.inline = t.inline || m.inline
 		t.methods[m.name] = m
 	}
 	if svc.onConnect != nil || svc.onDisconnect != nil {

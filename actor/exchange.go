@@ -22,6 +22,8 @@ type exchange struct {
 	hs     *Handshake
 	wire   *wire
 	base   context.Context // what the calls' contexts derive from; nil means Background
+	queue  bool            // replies are queued only: whoever runs the exchange has them written
+	queued bool            // some wait for that
 
 	envs  []codec.Envelope
 	out   []byte
@@ -50,6 +52,12 @@ func putExchange(x *exchange) {
 // receive handles a message of the connection and sends the reply, if there is
 // one.
 func (x *exchange) receive(op transport.Op, msg []byte) {
+	if x.queued { // this message may take its time
+		x.queued = false
+		if tc := x.sender.live(); tc != nil {
+			tc.Flush()
+		}
+	}
 	if f := x.e.opts.OnMessage; f != nil {
 		x.raw(f, op, msg)
 		return
@@ -61,7 +69,7 @@ func (x *exchange) receive(op transport.Op, msg []byte) {
 
 // reply sends an encoded reply. One that cannot be sent is replaced by an error.
 func (x *exchange) reply(reply []byte) {
-	err := x.sender.write(x.wire.op, reply)
+	err := x.send(reply)
 	told := errReplyTooLarge
 	switch {
 	case err == nil, errors.Is(err, ErrClosed), errors.Is(err, ErrSlowConsumer):
@@ -76,7 +84,19 @@ func (x *exchange) reply(reply []byte) {
 	if len(envs) == 1 && !batch {
 		id = envs[0].ID
 	}
-	_ = x.sender.write(x.wire.op, x.wire.codec.AppendError(nil, id, false, told)) // the peer may have gone
+	_ = x.send(x.wire.codec.AppendError(nil, id, false, told)) // the peer may have gone
+}
+
+func (x *exchange) send(reply []byte) error {
+	if !x.queue {
+		return x.sender.write(x.wire.op, reply)
+	}
+	x.queued = true
+	tc := x.sender.live()
+	if tc == nil {
+		return ErrClosed
+	}
+	return tc.Queue(x.wire.op, reply)
 }
 
 // batchErrorSize is room for errReplyTooLarge, with a usual id.
@@ -95,9 +115,14 @@ func (x *exchange) raw(f func(context.Context, WsSender, Message), op transport.
 // process handles one JSON-RPC message. The reply is valid until the next one;
 // nil means that there is none.
 func (x *exchange) process(msg []byte) []byte {
-	cd := x.wire.codec
-	envs, batch, bad := cd.Split(x.envs[:0], msg)
+	envs, batch, bad := x.wire.codec.Split(x.envs[:0], msg)
 	x.envs = envs
+	return x.handle(batch, bad)
+}
+
+// handle is process for the message that has been split into x.envs.
+func (x *exchange) handle(batch bool, bad *codec.Error) []byte {
+	cd, envs := x.wire.codec, x.envs
 	if bad != nil {
 		x.e.stats.errors.Add(1)
 		x.out = cd.AppendError(x.out[:0], nil, false, bad)

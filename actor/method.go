@@ -32,6 +32,7 @@ type methodConfig struct {
 	strict     bool
 	group      string
 	concurrent int
+	inline     bool
 	errs       []error
 }
 
@@ -80,6 +81,15 @@ func Concurrent(n int) MethodOption {
 	}
 }
 
+// NonBlocking says that a method never waits: for no lock that is held for long,
+// no channel, no disk and no network. It is then called on the goroutine that
+// reads its connection, and many others, which spares a hand-over; one that
+// waits there all the same holds all of them up. Sends through a WsSender and
+// broadcasts do not wait, but joining and leaving a room does. Interceptors of
+// such a method must not wait either. It cannot be combined with Concurrent, nor
+// be a method of a service actor.
+func NonBlocking() MethodOption { return func(c *methodConfig) { c.inline = true } }
+
 // method is the plan by which calls of one wire name are made.
 type method struct {
 	name       string
@@ -88,6 +98,7 @@ type method struct {
 	hidden     bool
 	strict     bool
 	concurrent int
+	inline     bool // never waits
 	svc        *service
 
 	wantContext   bool
@@ -139,7 +150,7 @@ type mountKey struct {
 // unless it belongs to a mount.
 func planFunc(t reflect.Type, skip int, key *mountKey, cfg *methodConfig) (*method, error) {
 	m := &method{
-		name: cfg.name, group: cfg.group, hidden: cfg.hidden, strict: cfg.strict, concurrent: cfg.concurrent,
+		name: cfg.name, group: cfg.group, hidden: cfg.hidden, strict: cfg.strict, concurrent: cfg.concurrent, inline: cfg.inline,
 	}
 	errs := slices.Clone(cfg.errs)
 	var params []reflect.Type
@@ -359,12 +370,13 @@ func declares(t reflect.Type, name string) bool {
 
 // MethodInfo describes a method that can be called over the wire.
 type MethodInfo struct {
-	Name       string
-	Group      string
-	Params     []ParamInfo
-	Variadic   bool   // the last parameter takes any number of values
-	Result     string // Go type; empty if there is none
-	Concurrent int    // how many calls of one connection may run at once; 0 means in order
+	Name        string
+	Group       string
+	Params      []ParamInfo
+	Variadic    bool   // the last parameter takes any number of values
+	Result      string // Go type; empty if there is none
+	Concurrent  int    // how many calls of one connection may run at once; 0 means in order
+	NonBlocking bool   // see there
 }
 
 // ParamInfo describes a parameter of a method.
@@ -383,7 +395,7 @@ func (e *Engine) Methods() []MethodInfo {
 		if m.hidden {
 			continue
 		}
-		info := MethodInfo{Name: m.name, Group: m.group, Variadic: m.binder.variadic, Concurrent: m.concurrent}
+		info := MethodInfo{Name: m.name, Group: m.group, Variadic: m.binder.variadic, Concurrent: m.concurrent, NonBlocking: m.inline}
 		if m.hasResult {
 			info.Result = m.resultType.String()
 		}

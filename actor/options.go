@@ -25,6 +25,10 @@ type Options struct {
 	// order. m.Data is valid until it returns.
 	OnMessage func(ctx context.Context, from WsSender, m Message)
 
+	// NonBlocking says that OnMessage never waits, as the method option of this
+	// name says it of a method.
+	NonBlocking bool
+
 	// Interceptors stand around each call of a method, the first outermost.
 	Interceptors []Interceptor
 

@@ -96,7 +96,7 @@ func TestShutdown(t *testing.T) {
 				t.Error(end)
 			}
 		}
-		if d := time.Since(start); d != 0 {
+		if d := time.Since(start); d > 2*time.Millisecond { // what is sent while a method runs may wait so long
 			t.Errorf("the connections were closed after %v", d)
 		}
 		check(t, <-shutdown)

@@ -337,8 +337,8 @@ func (c *Conn) Cork() { c.cork() }
 func (c *Conn) Uncork() {
 	c.mu.Lock()
 	push := c.corked
-	c.corked = false
 	if push && c.q == nil && c.overSince == 0 && !c.eof {
+		c.corked = false
 		c.endFlush() // nothing was sent
 		push = false
 	}
@@ -357,7 +357,6 @@ func (c *Conn) cork() bool {
 		return false
 	}
 	c.flushing, c.corked = true, true
-	c.writeSince = c.sh.wheel.now()
 	return true
 }
 
@@ -391,7 +390,10 @@ func (c *Conn) endFlush() {
 func (c *Conn) nextWrite(limit int) (vec *net.Buffers, fin, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.corked = false
+	if c.corked {
+		c.corked = false
+		c.writeSince = c.sh.wheel.now()
+	}
 	if c.cut || c.q == nil || c.q.idle() {
 		c.flushing = false
 		if c.q != nil && c.q.idle() && !c.q.closed {
@@ -746,7 +748,7 @@ func (c *Conn) checkLocked(now int64) (due int64, wake bool) {
 		return false
 	}
 	switch {
-	case c.flushing && expired(c.writeSince, o.WriteTimeout):
+	case c.flushing && !c.corked && expired(c.writeSince, o.WriteTimeout):
 		c.timeOut(errWriteTimeout)
 		return due, false
 	case c.overSince != 0 && !c.flushing && expired(c.overSince, lingerTimeout),

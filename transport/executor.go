@@ -189,6 +189,8 @@ func (e *executor) do(w *worker, j job) {
 	j.t.Run()
 	if w.corked.Load() != nil && w.corked.CompareAndSwap(j.c, nil) {
 		j.c.drv.write(j.c)
+	} else {
+		j.c.Flush()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -125,11 +126,13 @@ func TestBrowserRefused(t *testing.T) {
 
 // ---- the server
 
-// server is the chat on a port, whose connections can be cut.
+// server is the chat behind a forwarder, whose connections can be cut: the
+// server's own are out of reach.
 type server struct {
-	addr   string
-	engine *actor.Engine
-	http   http.Server
+	addr     string
+	engine   *actor.Engine
+	http     http.Server
+	entrance net.Listener
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -141,25 +144,48 @@ func startServer(t *testing.T, addr string) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", addr)
+	entrance, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{addr: l.Addr().String(), engine: engine}
-	s.http.Handler = handler
-	s.http.ConnState = func(c net.Conn, state http.ConnState) {
-		if state == http.StateHijacked {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.conns = append(s.conns, c)
-		}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
+	s := &server{addr: entrance.Addr().String(), engine: engine, entrance: entrance}
+	s.http.Handler = handler
 	go s.http.Serve(l) // it ends with stop
+	go s.forward(l.Addr().String())
 	t.Cleanup(func() { s.stop(t) })
 	return s
 }
 
-// cut ends all WebSocket connections as a broken network does.
+// forward connects whoever comes to the server, until stop.
+func (s *server) forward(to string) {
+	for {
+		in, err := s.entrance.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", to)
+		if err != nil {
+			in.Close()
+			continue
+		}
+		s.mu.Lock()
+		s.conns = append(s.conns, in, out)
+		s.mu.Unlock()
+		for _, dir := range [][2]net.Conn{{in, out}, {out, in}} {
+			go func() {
+				io.Copy(dir[0], dir[1]) // until one of them ends
+				in.Close()
+				out.Close()
+			}()
+		}
+	}
+}
+
+// cut ends all connections as a broken network does.
 func (s *server) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,7 +203,9 @@ func (s *server) stop(t *testing.T) {
 	if err := s.engine.Shutdown(ctx); err != nil && !errors.Is(err, actor.ErrClosed) {
 		t.Error(err)
 	}
+	s.entrance.Close()
 	s.http.Close() // pages keep connections open
+	s.cut()
 }
 
 // ---- the browser
