@@ -9,6 +9,7 @@ import (
 	"github.com/wireroom/wireroom/bench/internal/plan"
 	"github.com/wireroom/wireroom/bench/internal/record"
 	"github.com/wireroom/wireroom/bench/internal/wire"
+	"github.com/wireroom/wireroom/bench/internal/wireroom"
 )
 
 // Server is something that can be measured.
@@ -29,16 +30,18 @@ type Server struct {
 // Serves reports whether the server can be measured in a case.
 func (s *Server) Serves(c plan.Case) bool {
 	if c.Kind == record.SimKind {
-		return s.Ours
+		return s.Name == Wireroom
 	}
 	return slices.Contains(s.Apps, c.App) && (s.Only == nil || s.Only(c))
 }
 
 // Names of the servers that are always there.
 const (
-	Wireroom   = "wireroom"
-	Floor      = "floor"
-	FloorBatch = "floor-batch"
+	Wireroom            = "wireroom"
+	WireroomNonBlocking = "wireroom-nb"
+	WireroomGoroutine   = "wireroom-go"
+	Floor               = "floor"
+	FloorBatch          = "floor-batch"
 )
 
 // OwnServers returns the servers that this program is itself. exe is the
@@ -48,6 +51,14 @@ func OwnServers(exe, version string) []Server {
 		{
 			Server:  record.Server{Name: Wireroom, Version: version, About: "this module"},
 			Command: []string{exe, RoleWireroom}, Apps: contract.Apps, Ours: true,
+		},
+		{
+			Server:  record.Server{Name: WireroomNonBlocking, Version: version, About: "the same; what is called is declared NonBlocking"},
+			Command: []string{exe, RoleWireroom}, Variant: wireroom.NonBlocking, Apps: []contract.App{contract.Echo, contract.RPC}, Ours: true,
+		},
+		{
+			Server:  record.Server{Name: WireroomGoroutine, Version: version, About: "the same, over the driver for other systems and for TLS"},
+			Command: []string{exe, RoleWireroom}, Variant: wireroom.Goroutine, Apps: contract.Apps, Ours: true,
 		},
 		{
 			Server:  record.Server{Name: Floor, About: "read(2) and write(2) of the same bytes, and nothing else"},

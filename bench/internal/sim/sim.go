@@ -63,7 +63,7 @@ func Simulate(n int) (record.Sim, error) {
 	res := record.Sim{Connections: n}
 	// The clients say nothing, and a million of them take longer to come than
 	// the time after which they would be pinged.
-	engine, err := wireroom.New(contract.Room, transport.Options{PingInterval: -1})
+	engine, err := wireroom.New(contract.Room, "", transport.Options{PingInterval: -1})
 	if err != nil {
 		return res, err
 	}

@@ -20,7 +20,7 @@ func Main(args []string) error {
 	if err != nil {
 		return err
 	}
-	engine, err := New(cfg.App, transport.Options{})
+	engine, err := New(cfg.App, cfg.Server, transport.Options{})
 	if err != nil {
 		return err
 	}
@@ -36,9 +36,24 @@ func Main(args []string) error {
 	return engine.Serve(l)
 }
 
+// Variants of the server; "" is the one that users get.
+const (
+	NonBlocking = "nonblocking" // what is called is declared actor.NonBlocking
+	Goroutine   = "goroutine"   // the driver for other systems than Linux, and for TLS
+)
+
 // New returns an engine that serves an app, with the given limits.
-func New(app contract.App, limits transport.Options) (*actor.Engine, error) {
+func New(app contract.App, variant string, limits transport.Options) (*actor.Engine, error) {
 	o := &actor.Options{OnEvent: onEvent, Transport: limits}
+	switch variant {
+	case "":
+	case NonBlocking:
+		o.NonBlocking = true
+	case Goroutine:
+		o.Transport.Driver = transport.DriverGoroutine
+	default:
+		return nil, fmt.Errorf("wireroom: no variant %q", variant)
+	}
 	switch app {
 	case contract.Echo:
 		o.OnMessage = sendBack
@@ -86,7 +101,11 @@ func newRPC(o *actor.Options) (*actor.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e, e.Register(service{})
+	var opts []actor.ServiceOption
+	if o.NonBlocking {
+		opts = append(opts, actor.Method("Echo", actor.NonBlocking()))
+	}
+	return e, e.Register(service{}, opts...)
 }
 
 // RoomName is the room of the apps that have one.
