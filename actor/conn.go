@@ -55,7 +55,9 @@ type conn struct {
 	started bool  // Start was called: the name is ours
 	greeted int32 // services of the table whose OnConnect has succeeded; touched before and by run
 
-	x *exchange // handles the messages of the read under way that never wait; touched by the reader only
+	// Of the read under way; touched by the reader only.
+	x   *exchange // handles the messages that never wait
+	got *inbox    // gathers the others
 
 	mu      sync.Mutex
 	in      *inbox // waits to be handled; nil while nothing does
@@ -78,6 +80,20 @@ type inbox struct {
 type inboxItem struct {
 	end int // in buf; it begins where the one before ends
 	op  transport.Op
+}
+
+func (in *inbox) add(op transport.Op, msg []byte) {
+	in.buf = append(in.buf, msg...)
+	in.msgs = append(in.msgs, inboxItem{end: len(in.buf), op: op})
+}
+
+// addAll adds the messages of another inbox.
+func (in *inbox) addAll(other *inbox) {
+	at := 0
+	for _, m := range other.msgs {
+		in.add(m.op, other.buf[at:m.end])
+		at = m.end
+	}
 }
 
 var inboxPool = sync.Pool{New: func() any { return new(inbox) }}
@@ -164,31 +180,28 @@ func (c *conn) OnMessage(tc *transport.Conn, op transport.Op, payload []byte) {
 			tc.Close(transport.CloseUnsupportedData, "expected "+c.wire().op.String()+" messages")
 			return
 		}
-		if bytes.Contains(payload, cancelName) && c.cancelCall(payload) {
-			return
+		if bytes.Contains(payload, cancelName) {
+			c.publish(tc) // so that a call before this one is known to wait
+			if c.cancelCall(payload) {
+				return
+			}
 		}
 	}
 	if e.table.Load().inline && c.inline(tc, op, payload) {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	in := c.in
-	if in == nil {
-		in = inboxPool.Get().(*inbox)
-		c.in = in
+	if c.got == nil {
+		c.got = inboxPool.Get().(*inbox)
 	}
-	in.buf = append(in.buf, payload...)
-	in.msgs = append(in.msgs, inboxItem{end: len(in.buf), op: op})
-	if !c.paused && (len(in.msgs) >= e.opts.MaxPendingMessages || len(in.buf) >= e.opts.MaxPendingBytes) {
-		c.paused = true
-		tc.Pause()
-	}
+	c.got.add(op, payload)
 }
 
 // inline handles a message at once if nothing is before it and it never waits.
 // Otherwise it reports false.
 func (c *conn) inline(tc *transport.Conn, op transport.Op, payload []byte) bool {
+	if c.got != nil {
+		return false
+	}
 	if c.x == nil {
 		c.mu.Lock()
 		behind := c.running || c.in != nil
@@ -198,8 +211,6 @@ func (c *conn) inline(tc *transport.Conn, op transport.Op, payload []byte) bool 
 		}
 		c.x = c.exchange()
 		tc.Cork()
-	} else if c.in != nil { // gathered in this read
-		return false
 	}
 	x := c.x
 	if c.e.opts.OnMessage != nil {
@@ -233,14 +244,34 @@ func (c *conn) OnReadDone(tc *transport.Conn) {
 		c.x = nil
 		tc.Uncork()
 	}
+	c.publish(tc)
 	c.mu.Lock()
 	start := !c.running && c.in != nil
-	if start {
-		c.running = true
-	}
+	c.running = c.running || start
 	c.mu.Unlock()
 	if start {
 		tc.Schedule(c)
+	}
+}
+
+// publish lets run have what the reader has gathered.
+func (c *conn) publish(tc *transport.Conn) {
+	if c.got == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.in == nil {
+		c.in = c.got
+	} else {
+		c.in.addAll(c.got)
+		putInbox(c.got)
+	}
+	c.got = nil
+	o := &c.e.opts
+	if !c.paused && (len(c.in.msgs) >= o.MaxPendingMessages || len(c.in.buf) >= o.MaxPendingBytes) {
+		c.paused = true
+		tc.Pause()
 	}
 }
 
@@ -361,12 +392,7 @@ func (c *conn) giveBack(in *inbox, from int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.in != nil {
-		at := 0
-		for _, m := range c.in.msgs {
-			rest.buf = append(rest.buf, c.in.buf[at:m.end]...)
-			rest.msgs = append(rest.msgs, inboxItem{end: len(rest.buf), op: m.op})
-			at = m.end
-		}
+		rest.addAll(c.in)
 	}
 	c.in = rest
 }

@@ -22,6 +22,7 @@ type exchange struct {
 	hs     *Handshake
 	wire   *wire
 	base   context.Context // what the calls' contexts derive from; nil means Background
+	ctx    context.Context // of the connection, for Options.OnMessage; nil until then
 	queue  bool            // replies are queued only: whoever runs the exchange has them written
 	queued bool            // some wait for that
 
@@ -109,7 +110,10 @@ var (
 
 func (x *exchange) raw(f func(context.Context, WsSender, Message), op transport.Op, msg []byte) {
 	defer x.e.recovered("OnMessage", x.sender, nil)
-	f(x.sender.Context(), x.sender, Message{Binary: op == transport.Binary, Data: msg})
+	if x.ctx == nil {
+		x.ctx = x.sender.Context()
+	}
+	f(x.ctx, x.sender, Message{Binary: op == transport.Binary, Data: msg})
 }
 
 // process handles one JSON-RPC message. The reply is valid until the next one;

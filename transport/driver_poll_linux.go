@@ -432,7 +432,7 @@ func detach(c *Conn, nc net.Conn) bool {
 // cost no more than in C.
 
 func read(fd int, b []byte) (int, syscall.Errno) {
-	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	n, _, errno := syscall.RawSyscall6(sysRecv, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), 0, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
@@ -447,7 +447,7 @@ func writev(fd int, bs [][]byte) (int, syscall.Errno) {
 	var errno syscall.Errno
 	if len(bs) == 1 {
 		b := bs[0]
-		n, _, errno = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		n, _, errno = syscall.RawSyscall6(sysSend, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), syscall.MSG_NOSIGNAL, 0, 0)
 	} else {
 		var iov [maxVec]syscall.Iovec
 		k := min(len(bs), maxVec)

@@ -79,7 +79,7 @@ func (s *Schedule) profiles() []job {
 		for i := range s.Servers {
 			if server := &s.Servers[i]; server.Ours && c.Kind != record.SimKind {
 				c.Duration = max(c.Duration, s.ProfileTime)
-				all = append(all, job{c: c, server: server, profile: &profile{dir: s.Profiles, name: c.Name}})
+				all = append(all, job{c: c, server: server, profile: &profile{dir: s.Profiles, name: c.Name + "." + server.Name}})
 			}
 		}
 	}
