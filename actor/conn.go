@@ -65,10 +65,15 @@ type conn struct {
 	paused  bool   // reading has stopped because too much waits
 	calls   *calls // under way; nil while none can be cancelled
 	rooms   []*room
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
+	life    *life // nil until somebody asks
 	end     *CloseError
-	pills   []any
+}
+
+// life is what few connections need.
+type life struct {
+	ctx    context.Context // that ends with the connection; nil until somebody asks
+	cancel context.CancelCauseFunc
+	pills  []any // to be completed at the end
 }
 
 // inbox gathers messages, one after the other in buf.
@@ -156,7 +161,10 @@ func (c *conn) stop(pill any) {
 	c.mu.Lock()
 	ended := c.end != nil
 	if !ended {
-		c.pills = append(c.pills, pill)
+		if c.life == nil {
+			c.life = new(life)
+		}
+		c.life.pills = append(c.life.pills, pill)
 	}
 	c.mu.Unlock()
 	if ended {
@@ -281,8 +289,14 @@ func (c *conn) OnClose(tc *transport.Conn, err *transport.CloseError) {
 	c.tc.Store(nil)
 	c.mu.Lock()
 	c.end = err
-	rooms, pills, cancel := c.rooms, c.pills, c.cancel
-	c.rooms, c.pills = nil, nil
+	rooms := c.rooms
+	c.rooms = nil
+	var pills []any
+	var cancel context.CancelCauseFunc
+	if l := c.life; l != nil {
+		pills, cancel = l.pills, l.cancel
+		l.pills = nil
+	}
 	if c.calls != nil {
 		c.calls.cancelAll(err)
 	}
@@ -404,13 +418,17 @@ func (c *conn) giveBack(in *inbox, from int) {
 func (c *conn) context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ctx == nil {
-		c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	if c.life == nil {
+		c.life = new(life)
+	}
+	l := c.life
+	if l.ctx == nil {
+		l.ctx, l.cancel = context.WithCancelCause(context.Background())
 		if c.end != nil {
-			c.cancel(c.end)
+			l.cancel(c.end)
 		}
 	}
-	return c.ctx
+	return l.ctx
 }
 
 // handshake returns the handshake, if some method asks for it and the

@@ -181,7 +181,7 @@ func (s *WsSender) UnmarshalText(text []byte) error {
 	if !ok || !strings.HasPrefix(id, connKind+"/") {
 		return errors.New("actor: unmarshal sender: not the address of a connection")
 	}
-	c := &conn{ctx: closedContext, end: &CloseError{Code: transport.CloseAbnormal, Reason: "not resolved"}}
+	c := &conn{life: &life{ctx: closedContext}, end: &CloseError{Code: transport.CloseAbnormal, Reason: "not resolved"}}
 	c.pid.Address, c.pid.ID = address, id
 	s.c = c
 	return nil

@@ -7,6 +7,7 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,9 +55,9 @@ type Handler interface {
 //	gone      cut and eof: nobody knows it any more
 type Conn struct {
 	sh   *shard
-	drv  driver
 	nc   net.Conn // nil if the driver has the socket
 	sock socket
+	peer address // of the peer, if nc is nil
 	h    Handler
 
 	// Touched by the reading goroutine only.
@@ -65,6 +66,7 @@ type Conn struct {
 	ctlCount  uint32
 	deaf      bool // no more input is looked at
 
+	drv    uint8 // which of sh.drivers
 	client bool
 	fin    bool // guarded by mu: the driver was told to end the write side
 	eof    bool // guarded by mu, and set by the reading goroutine: the read side has ended
@@ -92,11 +94,24 @@ type Conn struct {
 	cut        bool // the socket is closed, or is about to be
 	released   bool // by the driver
 
-	prev, next *Conn   // in the wheel's slot
-	srv        *Server // whose limits it counts against; nil for the client side
-	ip         *ipCount
-	proto      string
-	addr       netip.AddrPort // of the peer, if nc is nil
+	prev, next *Conn    // in the wheel's slot
+	ip         *ipCount // where it counts, if connections are counted by address
+	proto      *string  // nil for none
+}
+
+// driver returns what moves the bytes of c.
+func (c *Conn) driver() driver { return c.sh.drivers[c.drv] }
+
+// address is a netip.AddrPort that takes little room. It has no zone.
+type address struct {
+	ip   [16]byte
+	port uint16
+}
+
+func newAddress(ap netip.AddrPort) address { return address{ap.Addr().As16(), ap.Port()} }
+
+func (a address) tcp() *net.TCPAddr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom16(a.ip).Unmap(), a.port))
 }
 
 // lingerTimeout is how long the peer has to close its side of the socket after
@@ -107,8 +122,13 @@ const lingerTimeout = time.Second
 // newConn makes the connection over nc, which is its own from now on.
 func newConn(sh *shard, nc net.Conn, client bool, proto string) *Conn {
 	c := &Conn{
-		sh: sh, client: client, proto: proto,
+		sh: sh, client: client,
 		slot: slotNone, jitter: int8(mathrand.IntN(256) - 128),
+	}
+	if i := slices.Index(sh.opts.Subprotocols, proto); i >= 0 {
+		c.proto = &sh.opts.Subprotocols[i]
+	} else if proto != "" {
+		c.proto = &[]string{proto}[0]
 	}
 	sh.adopt(c, nc)
 	sh.work.begin()
@@ -121,19 +141,24 @@ func newConn(sh *shard, nc net.Conn, client bool, proto string) *Conn {
 func (c *Conn) start(h Handler, rest []byte) {
 	c.h = h
 	c.sh.stats.opened.Add(1)
-	c.drv.start(c, rest)
+	c.driver().start(c, rest)
 }
 
 // Subprotocol returns what the handshake agreed on, or "".
-func (c *Conn) Subprotocol() string { return c.proto }
+func (c *Conn) Subprotocol() string {
+	if c.proto == nil {
+		return ""
+	}
+	return *c.proto
+}
 
 // Driver returns what serves the connection.
-func (c *Conn) Driver() Driver { return c.drv.name() }
+func (c *Conn) Driver() Driver { return c.driver().name() }
 
 // RemoteAddr returns the peer's address.
 func (c *Conn) RemoteAddr() net.Addr {
 	if c.nc == nil {
-		return net.TCPAddrFromAddrPort(c.addr)
+		return c.peer.tcp()
 	}
 	return c.nc.RemoteAddr()
 }
@@ -258,7 +283,7 @@ func (c *Conn) appendControl(dst []byte, op ws.OpCode, payload []byte) []byte {
 func (c *Conn) refused(err error) error {
 	if err == ErrSlowConsumer { //nolint:errorlint // admit returns the bare sentinel
 		c.Flush() // the close frame that admit has queued
-		c.drv.resume(c)
+		c.driver().resume(c)
 	}
 	return err
 }
@@ -319,7 +344,7 @@ func (c *Conn) beginFlush() bool {
 }
 
 // wake has the driver write, after beginFlush said so. mu is not held.
-func (c *Conn) wake() { c.drv.wake(c) }
+func (c *Conn) wake() { c.driver().wake(c) }
 
 // Schedule has t run soon, on a goroutine where it may wait for whatever it
 // likes; connections do not wait for each other's tasks. What is sent to c
@@ -344,7 +369,7 @@ func (c *Conn) Uncork() {
 	}
 	c.mu.Unlock()
 	if push {
-		c.drv.push(c)
+		c.driver().push(c)
 	}
 }
 
@@ -432,7 +457,7 @@ func (c *Conn) wrote(n int, err error) {
 	}
 	c.mu.Unlock()
 	if err != nil {
-		c.drv.resume(c)
+		c.driver().resume(c)
 	}
 }
 
@@ -510,7 +535,7 @@ func (c *Conn) Resume() {
 	c.mu.Unlock()
 	if was {
 		c.sh.wheel.atMost(c, now+1) // what was not looked at meanwhile counts again
-		c.drv.resume(c)
+		c.driver().resume(c)
 	}
 }
 
@@ -536,7 +561,7 @@ func (c *Conn) closeFor(cause *CloseError) {
 	if wake {
 		c.wake()
 	}
-	c.drv.resume(c)
+	c.driver().resume(c)
 }
 
 // beginClose queues the close frame. It reports whether the caller must wake
@@ -589,7 +614,7 @@ func (c *Conn) cutLocked(err error) {
 	case c.cause.Err == nil && c.overSince == 0:
 		c.cause.Err = err // our close frame was not answered
 	}
-	c.drv.shut(c)
+	c.driver().shut(c)
 	if c.eof {
 		c.gone()
 	}
@@ -668,7 +693,7 @@ func (c *Conn) over(err error) {
 	c.sh.stats.countClose(cause.Code)
 	h.OnClose(c, &cause)
 	if fin {
-		c.drv.fin(c)
+		c.driver().fin(c)
 	}
 }
 
@@ -676,8 +701,8 @@ func (c *Conn) over(err error) {
 // any more. mu is held.
 func (c *Conn) gone() {
 	c.sh.stats.closed.Add(1)
-	if c.srv != nil {
-		c.srv.leave(c.ip)
+	if c.sh.leave != nil {
+		c.sh.leave(c.ip)
 	}
 	c.settled()
 	c.sh.wheel.remove(c)
@@ -689,7 +714,7 @@ func (c *Conn) gone() {
 func (c *Conn) settled() {
 	if c.cut && c.eof && !c.flushing && !c.released {
 		c.released = true
-		c.drv.release(c)
+		c.driver().release(c)
 	}
 }
 

@@ -28,7 +28,7 @@ type pollDriver struct{}
 type socket struct {
 	fd      int32  // valid until release
 	slot    uint32 // in poller.slots
-	mask    uint32 // what epoll waits for; 0 if it does not know the descriptor
+	mask    uint8  // what epoll waits for; 0 if it does not know the descriptor
 	stalled bool   // the rest of a flush waits for EPOLLOUT
 	started bool   // it has a slot
 }
@@ -256,7 +256,7 @@ func (c *Conn) rearm() {
 // arm tells epoll what to wait for. Conn.mu is held.
 func arm(c *Conn) error {
 	s := &c.sock
-	var want uint32
+	var want uint8
 	if s.fd < 0 {
 		return nil
 	}
@@ -280,7 +280,7 @@ func arm(c *Conn) error {
 	p.mu.Lock()
 	gen, ep := p.slots[s.slot].gen, p.ep
 	p.mu.Unlock()
-	ev := syscall.EpollEvent{Events: want, Fd: int32(s.slot), Pad: int32(gen)}
+	ev := syscall.EpollEvent{Events: uint32(want), Fd: int32(s.slot), Pad: int32(gen)}
 	if errno := control(ep, op, int(s.fd), &ev); errno != 0 {
 		return os.NewSyscallError("epoll_ctl", errno) // out of memory, or of watches
 	}
@@ -419,7 +419,7 @@ func detach(c *Conn, nc net.Conn) bool {
 		return false
 	}
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		c.addr = a.AddrPort()
+		c.peer = newAddress(a.AddrPort())
 	}
 	nc.Close() //nolint:errcheck // the duplicate is what counts
 	c.sock.fd = int32(fd)

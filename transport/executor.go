@@ -135,7 +135,7 @@ func (e *executor) next(w *worker) (job, bool) {
 			}
 			e.mu.Unlock()
 			for i, c := range w.batch[:n] {
-				c.drv.write(c)
+				c.driver().write(c)
 				w.batch[i] = nil
 			}
 			e.mu.Lock()
@@ -179,7 +179,7 @@ func (e *executor) forget(w *worker) {
 
 func (e *executor) do(w *worker, j job) {
 	if j.t == nil {
-		j.c.drv.write(j.c)
+		j.c.driver().write(j.c)
 		return
 	}
 	if j.c.cork() {
@@ -188,7 +188,7 @@ func (e *executor) do(w *worker, j job) {
 	}
 	j.t.Run()
 	if w.corked.Load() != nil && w.corked.CompareAndSwap(j.c, nil) {
-		j.c.drv.write(j.c)
+		j.c.driver().write(j.c)
 	} else {
 		j.c.Flush()
 	}

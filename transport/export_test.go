@@ -10,7 +10,9 @@ type Feeder struct {
 // NewFeeder returns a Feeder for either side of a connection.
 func NewFeeder(h Handler, o *Options, client bool) *Feeder {
 	f := new(Feeder)
-	f.Conn = &Conn{sh: newSharedOf(o, 1).pick(), drv: (*feederDriver)(f), h: h, client: client, slot: slotNone}
+	sh := newSharedOf(o, 1).pick()
+	sh.drivers[drvGoroutine] = (*feederDriver)(f)
+	f.Conn = &Conn{sh: sh, h: h, client: client, slot: slotNone}
 	return f
 }
 
@@ -73,6 +75,6 @@ func Drop(c *Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.released {
-		c.drv.shut(c)
+		c.driver().shut(c)
 	}
 }

@@ -58,12 +58,16 @@ func NewServer(accept Accept, o *Options) (*Server, error) {
 	case d == DriverPoll && !canPoll:
 		return nil, fmt.Errorf("transport: new server: driver %q does not work on this system", d)
 	}
-	return &Server{
+	s := &Server{
 		sh: sh, accept: accept,
 		listeners: make(map[net.Listener]struct{}),
 		perIP:     make(map[netip.Addr]*ipCount),
 		pending:   make(map[net.Conn]struct{}),
-	}, nil
+	}
+	for _, shard := range sh.shards {
+		shard.leave = s.leave
+	}
+	return s, nil
 }
 
 // Options returns the options in force: every limit with its value.
@@ -342,7 +346,7 @@ func (s *Server) upgrade(nc net.Conn, ip *ipCount, head, rest []byte, hs *Handsh
 		return err
 	}
 	c := newConn(s.sh.pick(), nc, false, hs.Subprotocol)
-	c.srv, c.ip = s, ip
+	c.ip = ip
 	defer s.opened(nc)
 	var h Handler
 	defer func() {

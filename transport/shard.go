@@ -18,12 +18,20 @@ type shared struct {
 
 // shard is a part of the connections, with what serves them.
 type shard struct {
-	opts  *Options
-	wheel *wheel
-	work  executor
-	poll  *poller // nil if no connection is polled
-	stats counters
+	opts    *Options
+	wheel   *wheel
+	work    executor
+	poll    *poller // nil if no connection is polled
+	drivers [2]driver
+	stats   counters
+	leave   func(*ipCount) // counts a connection out of its Server; nil if there is none
 }
+
+// What Conn.drv can be.
+const (
+	drvGoroutine = iota
+	drvPoll
+)
 
 func newShared(o *Options) *shared {
 	return newSharedOf(o, runtime.GOMAXPROCS(0))
@@ -35,7 +43,7 @@ func newSharedOf(o *Options, shards int) *shared {
 	tick := min(p.FrameTimeout, p.MessageTimeout, p.WriteTimeout, p.CloseTimeout, p.PingInterval, p.PongTimeout) / 16
 	tick = max(min(tick, 250*time.Millisecond), time.Millisecond)
 	for i := range sh.shards {
-		s := &shard{opts: p, wheel: newWheel(tick)}
+		s := &shard{opts: p, wheel: newWheel(tick), drivers: [...]driver{goroutineDriver{}, pollDriver{}}}
 		if p.Driver != DriverGoroutine && canPoll {
 			s.poll = newPoller()
 		}
@@ -96,11 +104,11 @@ func (sh *shared) snapshot() Stats {
 // closed.
 func (s *shard) adopt(c *Conn, nc net.Conn) {
 	if s.poll != nil && detach(c, nc) {
-		c.drv = pollDriver{}
+		c.drv = drvPoll
 		s.stats.polled.Add(1)
 		return
 	}
-	c.drv, c.nc = goroutineDriver{}, nc
+	c.nc = nc
 }
 
 // ticks converts a span to ticks of the wheel, rounding up.
