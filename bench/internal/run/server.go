@@ -55,6 +55,7 @@ func OwnServers(exe, version string) []Server {
 		{
 			Server:  record.Server{Name: WireroomNonBlocking, Version: version, About: "the same; what is called is declared NonBlocking"},
 			Command: []string{exe, RoleWireroom}, Variant: wireroom.NonBlocking, Apps: []contract.App{contract.Echo, contract.RPC}, Ours: true,
+			Only: func(c plan.Case) bool { return c.Kind == record.Echo || c.Kind == record.RPC },
 		},
 		{
 			Server:  record.Server{Name: WireroomGoroutine, Version: version, About: "the same, over the driver for other systems and for TLS"},
