@@ -227,22 +227,18 @@ func (c *conn) inline(tc *transport.Conn, op transport.Op, payload []byte) bool 
 	}
 	envs, batch, bad := x.wire.codec.Split(x.envs[:0], payload)
 	x.envs = envs
-	if batch || bad == nil && !c.neverWaits(&envs[0]) {
+	if batch || bad != nil {
 		return false
 	}
-	if reply := x.handle(batch, bad); reply != nil {
-		x.reply(reply)
+	m := x.method(&envs[0])
+	if m == nil || !m.inline {
+		return false
+	}
+	if out, answered := x.single(x.out[:0], &envs[0], m, false); answered {
+		x.out = out
+		x.reply(out)
 	}
 	return true
-}
-
-// neverWaits reports whether an envelope can be handled at once.
-func (c *conn) neverWaits(env *codec.Envelope) bool {
-	if env.Kind != codec.Request && env.Kind != codec.Notification {
-		return true // it takes no more than an error
-	}
-	m := c.e.table.Load().methods[string(env.Method)]
-	return m != nil && m.inline
 }
 
 // OnReadDone begins to work on what has been gathered.

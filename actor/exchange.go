@@ -119,21 +119,16 @@ func (x *exchange) raw(f func(context.Context, WsSender, Message), op transport.
 // process handles one JSON-RPC message. The reply is valid until the next one;
 // nil means that there is none.
 func (x *exchange) process(msg []byte) []byte {
-	envs, batch, bad := x.wire.codec.Split(x.envs[:0], msg)
+	cd := x.wire.codec
+	envs, batch, bad := cd.Split(x.envs[:0], msg)
 	x.envs = envs
-	return x.handle(batch, bad)
-}
-
-// handle is process for the message that has been split into x.envs.
-func (x *exchange) handle(batch bool, bad *codec.Error) []byte {
-	cd, envs := x.wire.codec, x.envs
 	if bad != nil {
 		x.e.stats.errors.Add(1)
 		x.out = cd.AppendError(x.out[:0], nil, false, bad)
 		return x.out
 	}
 	if !batch {
-		out, answered := x.single(x.out[:0], &envs[0], false)
+		out, answered := x.single(x.out[:0], &envs[0], x.method(&envs[0]), false)
 		x.out = out
 		if !answered {
 			return nil
@@ -143,7 +138,7 @@ func (x *exchange) handle(batch bool, bad *codec.Error) []byte {
 	x.items = x.items[:0]
 	total, limit := 0, x.e.maxReply-len(envs)*batchErrorSize
 	for i := range envs {
-		item, answered := x.single(nil, &envs[i], true)
+		item, answered := x.single(nil, &envs[i], x.method(&envs[i]), true)
 		if !answered {
 			continue
 		}
@@ -161,9 +156,14 @@ func (x *exchange) handle(batch bool, bad *codec.Error) []byte {
 	return x.out
 }
 
-// single handles one envelope and appends the reply to out, if there is one
+// method returns what an envelope calls, or nil.
+func (x *exchange) method(env *codec.Envelope) *method {
+	return x.e.table.Load().methods[string(env.Method)]
+}
+
+// single handles one envelope, which calls m, and appends the reply to out, if there is one
 // now: a method that runs concurrently replies by itself, later.
-func (x *exchange) single(out []byte, env *codec.Envelope, batch bool) (_ []byte, answered bool) {
+func (x *exchange) single(out []byte, env *codec.Envelope, m *method, batch bool) (_ []byte, answered bool) {
 	e, cd := x.e, x.wire.codec
 	switch env.Kind {
 	case codec.Response:
@@ -174,7 +174,6 @@ func (x *exchange) single(out []byte, env *codec.Envelope, batch bool) (_ []byte
 		return cd.AppendError(out, env.ID, env.Bare, env.Err), true
 	}
 	e.stats.calls.Add(1)
-	m := e.table.Load().methods[string(env.Method)]
 	if m == nil {
 		if string(env.Method) == cancelMethod {
 			return x.cancel(out, env, batch)

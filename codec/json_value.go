@@ -290,6 +290,27 @@ func decodeSimple(raw []byte, v any) bool {
 		}
 		*v = n
 		return true
+	case *uint:
+		n, ok := simpleInt(raw)
+		if !ok || v == nil || raw[0] == '-' || uint64(uint(n)) != uint64(n) {
+			return false
+		}
+		*v = uint(n)
+		return true
+	case *uint64:
+		n, ok := simpleInt(raw)
+		if !ok || v == nil || raw[0] == '-' {
+			return false
+		}
+		*v = uint64(n)
+		return true
+	case *float64:
+		n, ok := simpleInt(raw)
+		if !ok || v == nil || n == 0 || len(raw) > 15 { // -0 is no integer; up to 15 digits are exact
+			return false
+		}
+		*v = float64(n)
+		return true
 	case *bool:
 		if v == nil || string(raw) != "true" && string(raw) != "false" {
 			return false
