@@ -280,7 +280,7 @@ func (p *peer) run(tc *testCase) error {
 		}
 		return nil
 	}
-	defer wait() //nolint:errcheck // the first error counts; nothing may be left running
+	defer wait()
 	for i, st := range tc.steps {
 		if err := wait(); err != nil {
 			return err
@@ -288,12 +288,12 @@ func (p *peer) run(tc *testCase) error {
 		writing = make(chan error, 1)
 		go func() { writing <- p.play(st) }()
 		if err := p.expect(st.want); err != nil {
-			p.nc.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // it ends the writing
+			p.nc.SetDeadline(time.Unix(1, 0))
 			return fmt.Errorf("step %d: %w", i+1, err)
 		}
 	}
 	if err := p.finish(tc, wait); err != nil {
-		p.nc.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // as above
+		p.nc.SetDeadline(time.Unix(1, 0))
 		return err
 	}
 	return wait()
@@ -402,7 +402,7 @@ func (p *peer) finish(tc *testCase, wait func() error) error {
 // the server (RFC 6455, section 7.1.1).
 func (p *peer) hangUp() error {
 	if p.server {
-		p.nc.CloseWrite() //nolint:errcheck // it may be done already
+		p.nc.CloseWrite()
 	}
 	got, err := p.r.next()
 	switch {

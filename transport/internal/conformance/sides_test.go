@@ -102,7 +102,7 @@ func connect(addr, path, offer string) (p *peer, extensions []string, err error)
 	if err != nil {
 		return nil, nil, err
 	}
-	nc.SetDeadline(time.Now().Add(caseTimeout)) //nolint:errcheck // a socket that is open has deadlines
+	nc.SetDeadline(time.Now().Add(caseTimeout))
 	const key = "d2lyZXJvb20gY29uZm9ybQ=="
 	req := "GET " + path + " HTTP/1.1\r\nHost: " + addr + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + "\r\n"
@@ -110,7 +110,7 @@ func connect(addr, path, offer string) (p *peer, extensions []string, err error)
 		req += "Sec-WebSocket-Extensions: " + offer + "\r\n"
 	}
 	fail := func(err error) (*peer, []string, error) {
-		nc.Close() //nolint:errcheck // the first error counts
+		nc.Close()
 		return nil, nil, err
 	}
 	if _, err := io.WriteString(nc, req+"\r\n"); err != nil {
@@ -190,14 +190,14 @@ func (s *rawServer) url() string { return "ws://" + s.l.Addr().String() + "/conf
 // accept does the opening handshake. choose is given the offer of extensions and
 // returns the answer, or "" for none.
 func (s *rawServer) accept(choose func(offer string) string) (*peer, error) {
-	s.l.SetDeadline(time.Now().Add(caseTimeout)) //nolint:errcheck // a listener that is open has deadlines
+	s.l.SetDeadline(time.Now().Add(caseTimeout))
 	nc, err := s.l.AcceptTCP()
 	if err != nil {
 		return nil, err
 	}
-	nc.SetDeadline(time.Now().Add(caseTimeout)) //nolint:errcheck // as above
+	nc.SetDeadline(time.Now().Add(caseTimeout))
 	fail := func(err error) (*peer, error) {
-		nc.Close() //nolint:errcheck // the first error counts
+		nc.Close()
 		return nil, err
 	}
 	br := bufio.NewReaderSize(nc, 32<<10)
