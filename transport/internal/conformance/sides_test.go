@@ -48,8 +48,9 @@ type underTest struct {
 // serve serves with these options until the test and its subtests end.
 func serve(t *testing.T, o *transport.Options) *underTest {
 	t.Helper()
-	u := &underTest{handlers: make(map[string]*handler)}
-	s, err := transport.NewServer(func(c *transport.Conn, hs *transport.Handshake) transport.Handler {
+	u := new(underTest)
+	u.handlers = make(map[string]*handler)
+	return u.serve(t, func(c *transport.Conn, hs *transport.Handshake) transport.Handler {
 		u.mu.Lock()
 		h := u.handlers[hs.Path]
 		delete(u.handlers, hs.Path)
@@ -62,6 +63,11 @@ func serve(t *testing.T, o *transport.Options) *underTest {
 		}
 		return h
 	}, o)
+}
+
+func (u *underTest) serve(t *testing.T, accept transport.Accept, o *transport.Options) *underTest {
+	t.Helper()
+	s, err := transport.NewServer(accept, o)
 	if err != nil {
 		t.Fatal(err)
 	}
