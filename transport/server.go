@@ -427,6 +427,9 @@ func (s *Server) refuseHTTP(w http.ResponseWriter, e *StatusError) {
 	}
 	w.Header().Set("Connection", "close")
 	http.Error(w, body, status)
+	// net/http reads the body that was announced before it closes the socket,
+	// and would wait for it for ever.
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTimeout)) //nolint:errcheck // what cannot have a deadline is not a socket of net/http
 }
 
 // httpAddr returns the peer's address as net/http tells it.
