@@ -182,6 +182,7 @@ func (c *cell) start(t testing.TB, o *transport.Options) *server {
 	if s.srv, err = transport.NewServer(s.accept, &opts); err != nil {
 		t.Fatal(err)
 	}
+	servedBy.Store(c.String(), s.srv.Stats().Driver)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -386,7 +387,6 @@ func TestHostile(t *testing.T) {
 			c.runAll(t)
 
 			for _, s := range c.servers {
-				servedBy.Store(c.String(), s.srv.Stats().Driver)
 				s.stop(t)
 			}
 			c.servers = nil

@@ -134,10 +134,10 @@ func frameCases() []hostileCase {
 			drip(t, s.open(t, "", nil), declared(fin|opBinary, 60_000), late, false)
 		}},
 		hostileCase{name: "huge lengths never sent", alone: true, opts: &transport.Options{
-			MaxMessageBytes: 1<<31 - 1, FrameTimeout: 500 * time.Millisecond, CloseTimeout: 300 * time.Millisecond,
+			MaxMessageBytes: 1<<31 - 1, FrameTimeout: 300 * time.Millisecond, CloseTimeout: 200 * time.Millisecond,
 		}, run: hugeLengths},
 		hostileCase{name: "huge lengths without limit", alone: true, opts: &transport.Options{
-			MaxMessageBytes: -1, FrameTimeout: 500 * time.Millisecond, CloseTimeout: 300 * time.Millisecond,
+			MaxMessageBytes: -1, FrameTimeout: 300 * time.Millisecond, CloseTimeout: 200 * time.Millisecond,
 		}, run: hugeLengths},
 	)
 	return cases
