@@ -174,6 +174,9 @@ func (c *cell) start(t testing.TB, o *transport.Options) *server {
 		opts = *o
 	}
 	opts.Driver = c.driver
+	if opts.HandshakeTimeout == 0 {
+		opts.HandshakeTimeout = patience // no case depends on the default
+	}
 	s := &server{
 		recs: make(map[string]*recorder), served: make(chan error, 1),
 		limited: opts.MaxConns > 0 || opts.MaxConnsPerIP > 0,

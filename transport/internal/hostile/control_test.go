@@ -21,6 +21,7 @@ func controlCases() []hostileCase {
 		{name: "10000 pings of 125 bytes", steps: []step{send(repeated(ping, 10_000))}, want: flood},
 		{name: "10000 pings, pongs not read", deaf: true, steps: []step{send(repeated(ping, 10_000))}, want: flood},
 		{name: "10000 pongs unasked", steps: []step{send(repeated(masked(fin|opPong, x(125)), 10_000))}, want: flood},
+		// The close frame that follows is the 64th.
 		{name: "pongs at the limit", steps: []step{send(repeated(masked(fin|opPong, ""), 63))}, want: want{}},
 		{name: "pongs above the limit", steps: []step{send(repeated(masked(fin|opPong, ""), 65))}, want: flood},
 		{name: "pings between fragments above the limit",

@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -226,26 +227,34 @@ func agreement(answer []string, offers string) error {
 	return nil
 }
 
-// bombs has 64 peers that send 30 KB, which stand for 30 MB, in a frame that
-// does not end: what has been inflated may wait, but not more than the limit.
+// bombs has 64 peers that send 32 KB, which stand for 32 MB, first in a frame
+// that does not end the message. Then they end it: what the server allocates for
+// that is in proportion to its limit, not to what the bombs stand for.
 func bombs(t *testing.T, s *server) {
 	const peers, each, slack = 64, 256 << 10, 8 << 20
-	bomb := deflate(strings.Repeat("\x00", 32<<20))
+	bomb := masked(rsv1|opBinary, deflate(strings.Repeat("\x00", 32<<20)))
 	before := heapInUse()
 	var ps []*peer
 	for range peers {
 		p := s.open(t, goodOffer, nil)
 		defer p.nc.Close()
-		p.write(masked(rsv1|opBinary, bomb))
+		p.write(bomb)
 		ps = append(ps, p)
 	}
 	eventually(t, "server reads", func() bool { return int(s.srv.Stats().BytesIn) >= peers*ps[0].sent })
 	if now := heapInUse(); now > before+peers*each+slack {
 		t.Errorf("the heap grew from %d to %d KiB", before>>10, now>>10)
 	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	allocated := m.TotalAlloc
 	for _, p := range ps {
 		p.write(masked(fin|opCont, ""))
 		p.check(false, want{code: 1009})
+	}
+	runtime.ReadMemStats(&m)
+	if got := m.TotalAlloc - allocated; got > peers*2*each+slack {
+		t.Errorf("%d KiB were allocated", got>>10)
 	}
 }
 

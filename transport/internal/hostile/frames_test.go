@@ -9,6 +9,13 @@ import (
 	"github.com/wireroom/wireroom/transport"
 )
 
+// hasty are the limits of cases that wait for one of them.
+var hasty = &transport.Options{
+	FrameTimeout:   200 * time.Millisecond,
+	MessageTimeout: 500 * time.Millisecond,
+	CloseTimeout:   300 * time.Millisecond,
+}
+
 // repeated returns n frames in a row.
 func repeated(b []byte, n int) []byte { return bytes.Repeat(b, n) }
 

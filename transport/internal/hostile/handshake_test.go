@@ -1,6 +1,7 @@
 package hostile_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strings"
 	"testing"
@@ -9,13 +10,9 @@ import (
 	"github.com/wireroom/wireroom/transport"
 )
 
-// hasty are the limits of cases that wait for one of them.
-var hasty = &transport.Options{
-	HandshakeTimeout: 300 * time.Millisecond,
-	FrameTimeout:     200 * time.Millisecond,
-	MessageTimeout:   500 * time.Millisecond,
-	CloseTimeout:     300 * time.Millisecond,
-}
+// brief is for cases that wait for the end of a handshake's time. There is room
+// in it for the good client's.
+var brief = &transport.Options{HandshakeTimeout: time.Second}
 
 // clientHello is the beginning of a TLS connection (RFC 8446, section 4.1.2),
 // without a line feed in it.
@@ -32,9 +29,9 @@ func handshakeCases() []hostileCase {
 	head := func(name string, h head, w want, mounted *want) {
 		cases = append(cases, hostileCase{name: name, raw: true, steps: []step{send(h.bytes())}, want: w, mounted: mounted})
 	}
-	// bytes adds a case that sends what is hardly a head.
-	bytes := func(name, b string, w want, mounted *want) {
-		cases = append(cases, hostileCase{name: name, raw: true, opts: hasty, steps: []step{{send: []byte(b)}}, want: w, mounted: mounted})
+	// garbage adds a case that sends what is hardly a head.
+	garbage := func(name, b string, w want, mounted *want) {
+		cases = append(cases, hostileCase{name: name, raw: true, opts: brief, steps: []step{{send: []byte(b)}}, want: w, mounted: mounted})
 	}
 
 	// A reason of ours also under net/http shows that we have answered.
@@ -104,7 +101,7 @@ func handshakeCases() []hostileCase {
 	head("HTTP/2.0", proper.instead("", "GET "+pathMark+" HTTP/2.0"), refused(505), nil)
 	head("HTTP/0.9", head1("GET "+pathMark+""), refused(400), nil)
 	head("no HTTP", proper.instead("", "GET "+pathMark+" HTTPS/1.1"), refused(400), nil)
-	bytes("HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", refused(505), nil)
+	garbage("HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", refused(505), nil)
 	head("POST", proper.instead("", "POST /PATH HTTP/1.1"), want{status: 405, field: "Allow: GET"}, nil)
 	head("get", proper.instead("", "get /PATH HTTP/1.1"), want{status: 405, field: "Allow: GET"}, nil)
 	head("malformed method", proper.instead("", "G@T /PATH HTTP/1.1"), refused(400), nil)
@@ -152,26 +149,26 @@ func handshakeCases() []hostileCase {
 	head("NUL in a value", proper.with("X: a\x00b"), want{status: 400, reason: "control character"}, byHTTP(refused(400)))
 	head("NUL in a name", proper.with("X\x00: b"), want{status: 400, reason: "field name"}, byHTTP(refused(400)))
 	head("DEL in a value", proper.with("X: a\x7fb"), want{status: 400, reason: "control character"}, byHTTP(refused(400)))
-	bytes("bare LF everywhere", strings.ReplaceAll(string(proper.bytes()), "\r\n", "\n"), want{status: 400, reason: "LF without CR"}, byHTTP(upgraded))
-	bytes("bare CR everywhere", strings.ReplaceAll(string(proper.bytes()), "\r\n", "\r"), cut, byHTTP(refused(400)))
-	bytes("empty line first", "\r\n"+string(proper.bytes()), refused(400), nil)
+	garbage("bare LF everywhere", strings.ReplaceAll(string(proper.bytes()), "\r\n", "\n"), want{status: 400, reason: "LF without CR"}, byHTTP(upgraded))
+	garbage("bare CR everywhere", strings.ReplaceAll(string(proper.bytes()), "\r\n", "\r"), cut, byHTTP(refused(400)))
+	garbage("empty line first", "\r\n"+string(proper.bytes()), refused(400), nil)
 
 	// What has come of a line when its time is over is a line for net/http.
-	bytes("garbage", "\x00\xff\x01\xfe"+x(100), cut, byHTTP(refused(400)))
-	bytes("garbage with line feeds", "\x00\xff\n\xfe\n\n", want{status: 400, reason: "LF without CR"}, byHTTP(refused(400)))
-	bytes("garbage with line ends", "\x00\xff\r\n\xfe\r\n\r\n", refused(400), nil)
-	bytes("garbage of 64 KiB", x(64<<10), refused(431), byHTTP(cut))
-	bytes("TLS ClientHello", clientHello, cut, byHTTP(refused(400)))
-	bytes("frames without handshake", string(masked(fin|opText, "Hello")), cut, byHTTP(refused(400)))
-	bytes("nothing", "", cut, nil)
-	bytes("half a head", string(proper.bytes()[:60]), cut, nil)
-	bytes("all but the last byte", string(proper.bytes()[:len(proper.bytes())-1]), cut, byHTTP(refused(400)))
+	garbage("garbage", "\x00\xff\x01\xfe"+x(100), cut, byHTTP(refused(400)))
+	garbage("garbage with line feeds", "\x00\xff\n\xfe\n\n", want{status: 400, reason: "LF without CR"}, byHTTP(refused(400)))
+	garbage("garbage with line ends", "\x00\xff\r\n\xfe\r\n\r\n", refused(400), nil)
+	garbage("garbage of 64 KiB", x(64<<10), refused(431), byHTTP(cut))
+	garbage("TLS ClientHello", clientHello, cut, byHTTP(refused(400)))
+	garbage("frames without handshake", string(masked(fin|opText, "Hello")), cut, byHTTP(refused(400)))
+	garbage("nothing", "", cut, nil)
+	garbage("half a head", string(proper.bytes()[:60]), cut, nil)
+	garbage("all but the last byte", string(proper.bytes()[:len(proper.bytes())-1]), cut, byHTTP(refused(400)))
 
 	whole := proper.bytes()
 	hello, closeFrame := masked(fin|opText, "Hello"), masked(fin|opClose, closing(1000, ""))
 	return append(cases, []hostileCase{
 		{name: "head byte by byte", raw: true, steps: []step{{send: whole, by: 1, gap: 200 * time.Microsecond}}, want: upgraded},
-		{name: "head that goes on for ever", raw: true, opts: hasty, run: func(t *testing.T, s *server) {
+		{name: "head that goes on for ever", raw: true, opts: brief, run: func(t *testing.T, s *server) {
 			drip(t, s.connect(t, nil), []byte("GET / HTTP/1.1\r\nX: "), want{}, true)
 		}},
 		{name: "head split everywhere", run: splitHead},
@@ -201,27 +198,25 @@ func handshakeCases() []hostileCase {
 // head1 is a head of one line.
 func head1(line string) head { return head{line} }
 
-// splitHead sends a head in two segments, split at every byte.
+// splitHead sends a head in two segments, split at every byte. Many are sent at
+// a time, so that the server reads the first half of one while the others come.
 func splitHead(t *testing.T, s *server) {
-	whole := proper.bytes()
-	type half struct {
-		at int
-		p  *peer
-	}
-	var halves []half
-	for at := 1; at < len(whole); at++ {
-		p := s.connect(t, nil)
-		defer p.nc.Close()
-		p.write(p.located(whole)[:at])
-		halves = append(halves, half{at, p})
-	}
-	// By now the server has had all the time to read the first ones.
-	for _, h := range halves {
-		p := h.p
-		p.write(cat(p.located(whole)[h.at:], masked(fin|opText, "Hello")))
-		p.check(true, want{status: 101, frames: []frame{text("Hello")}})
-		if t.Failed() {
-			t.Fatalf("split at %d", h.at)
+	whole := bytes.ReplaceAll(proper.bytes(), []byte(pathMark), []byte("/case-000000"))
+	for from := 1; from < len(whole); from += 32 {
+		var ps []*peer
+		to := min(from+32, len(whole))
+		for at := from; at < to; at++ {
+			p := s.connect(t, nil)
+			defer p.nc.Close()
+			p.write(p.located(proper.bytes())[:at])
+			ps = append(ps, p)
+		}
+		for i, p := range ps {
+			p.write(cat(p.located(proper.bytes())[from+i:], masked(fin|opText, "Hello")))
+			p.check(true, want{status: 101, frames: []frame{text("Hello")}})
+			if t.Failed() {
+				t.Fatalf("split at %d", from+i)
+			}
 		}
 	}
 }

@@ -443,6 +443,10 @@ func (p *peer) compare(w want, frames []frame) {
 	if w.pongs {
 		frames = slices.DeleteFunc(frames, func(f frame) bool { return f.b0 == fin|opPong })
 	}
+	// A machine that is busy is no fault of the server, which may then ping.
+	if ping := (frame{fin | opPing, ""}); !slices.Contains(w.frames, ping) {
+		frames = slices.DeleteFunc(frames, func(f frame) bool { return f == ping })
+	}
 	if !slices.Equal(frames, w.frames) {
 		p.t.Errorf("got %v, want %v (the connection ended with %v)", frames, w.frames, p.ended())
 	}

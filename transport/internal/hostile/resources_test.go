@@ -16,9 +16,9 @@ const unfinished = 1950
 
 func resourceCases() []hostileCase {
 	return []hostileCase{
-		{name: "handshakes that never finish", alone: true, opts: &transport.Options{HandshakeTimeout: 1500 * time.Millisecond},
+		{name: "handshakes that never finish", alone: true, opts: &transport.Options{HandshakeTimeout: 2 * time.Second},
 			run: func(t *testing.T, s *server) { neverFinish(t, s, unfinished, proper.bytes()[:60]) }},
-		{name: "connections that say nothing", alone: true, opts: &transport.Options{HandshakeTimeout: 700 * time.Millisecond},
+		{name: "connections that say nothing", alone: true, opts: &transport.Options{HandshakeTimeout: time.Second},
 			run: func(t *testing.T, s *server) { neverFinish(t, s, 500, nil) }},
 		{name: "connections that never answer a ping", alone: true, run: silent,
 			opts: &transport.Options{PingInterval: 400 * time.Millisecond, PongTimeout: 400 * time.Millisecond}},
