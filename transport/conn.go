@@ -485,8 +485,11 @@ func (c *Conn) discard() {
 	q.drop()
 	c.q = nil // not pooled: it may hold the rest of a window
 	c.sh.stats.dropClosed.Add(uint64(unsent))
-	if c.cause != nil {
+	switch {
+	case c.cause != nil:
 		c.cause.Unsent += unsent
+	case c.lost != nil:
+		c.lost.Unsent += unsent
 	}
 }
 
@@ -573,8 +576,9 @@ func (c *Conn) beginClose(cause *CloseError) (wake bool) {
 // queueClose queues the close frame, if none is yet. mu is held.
 func (c *Conn) queueClose(cause *CloseError) bool {
 	if c.closing.Load() {
-		if c.cause == nil {
-			c.cause = cause // writing has failed before
+		if c.cause == nil { // writing has failed before
+			cause.Unsent += c.lost.Unsent
+			c.cause = cause
 		}
 		return false
 	}
