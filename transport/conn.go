@@ -685,6 +685,9 @@ func (c *Conn) over(err error) {
 	case c.cause.Err == nil:
 		c.cause.Err = err // our close frame was not answered
 	}
+	if c.cause.Err == nil && c.lost != nil {
+		c.cause.Err = c.lost.Err // what came meanwhile has not been delivered
+	}
 	cause := *c.cause
 	if c.q != nil {
 		cause.Unsent += c.q.frames

@@ -28,7 +28,8 @@ func (c *brokenConn) Write(p []byte) (int, error) {
 }
 
 // Verify that messages which a failed write leaves behind are counted in Unsent,
-// whatever ends the reading then.
+// whatever ends the reading then, and that such an end is never one without an
+// error: input that comes after the failure is not delivered any more.
 func TestUnsentAfterFailedWrite(t *testing.T) {
 	tests := []struct {
 		name string
@@ -66,7 +67,7 @@ func TestUnsentAfterFailedWrite(t *testing.T) {
 					t.Errorf("%+v", st)
 				}
 				tt.end(c, p)
-				if err := rec.end(t); err.Unsent != 3 || err.Code != tt.code {
+				if err := rec.end(t); err.Unsent != 3 || err.Code != tt.code || err.Err == nil {
 					t.Errorf("OnClose with %#v", err)
 				}
 				hangUp(t, s, p)
