@@ -57,6 +57,7 @@ func TestChaos(t *testing.T) {
 			}
 			t.Logf("-chaos.seed=%d", seed)
 			storm(t, driver, seed+1, min(*flagConns, 5), 0) // what is made once is made now
+			grow(10 * min(*flagLive, *flagConns))
 			before := measure()
 			report := storm(t, driver, seed, *flagConns, *flagTime)
 			after := settle(before)
@@ -289,7 +290,7 @@ func (w *world) add(l *link, t tally) {
 // endOf names the end of a connection for the account.
 func endOf(c *transport.CloseError) string {
 	var no syscall.Errno
-	why := ""
+	var why string
 	switch {
 	case c.Err == nil:
 		return fmt.Sprintf("%d, close handshake", c.Code)
@@ -383,6 +384,18 @@ func (w *world) report() *strings.Builder {
 type usage struct {
 	goroutines, descriptors int
 	heap                    uint64
+}
+
+// grow has n goroutines at once, and waits for their end: the runtime keeps what
+// describes a goroutine for ever, to use it again.
+func grow(n int) {
+	var all sync.WaitGroup
+	end := make(chan struct{})
+	for range n {
+		all.Go(func() { <-end })
+	}
+	close(end)
+	all.Wait()
 }
 
 func measure() usage {

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -30,8 +29,10 @@ type client struct {
 	mu     sync.Mutex // held while a frame is written, also in many pieces
 	wire   *rand.Rand // guarded by mu
 	silent bool       // nothing may be written any more; guarded by mu
-	broken bool       // a write has failed; guarded by mu, but before the reader runs
-	eof    bool       // the reader has seen the end of the stream
+	start  time.Time
+	heard  time.Duration // from start to the last frame
+	broken bool          // a write has failed; guarded by mu, but before the reader runs
+	eof    bool          // the reader has seen the end of the stream
 
 	left chan struct{} // closed when the client cuts the connection itself
 	done chan struct{} // closed when the reader has ended
@@ -55,7 +56,7 @@ func (w *world) connect(l *link, opened func()) {
 		return
 	}
 	c := &client{
-		l: l, nc: nc.(*net.TCPConn), rnd: w.rand(l.id, 3), wire: w.rand(l.id, 5),
+		start: time.Now(), l: l, nc: nc.(*net.TCPConn), rnd: w.rand(l.id, 3), wire: w.rand(l.id, 5),
 		left: make(chan struct{}), done: make(chan struct{}),
 	}
 	defer nc.Close()
@@ -306,6 +307,7 @@ func (c *client) read(br *bufio.Reader) {
 			return
 		}
 		buf = payload
+		c.heard = time.Since(c.start)
 		if l.closeCode != 0 {
 			l.failf("frame %#02x after the close frame", first)
 			return
@@ -349,14 +351,14 @@ func (c *client) read(br *bufio.Reader) {
 func (c *client) ended(err error) {
 	l := c.l
 	switch {
-	case err == io.EOF || err == io.ErrUnexpectedEOF:
+	case errors.Is(err, io.ErrUnexpectedEOF) && l.closeCode != 0:
+		l.failf("half a frame after the close frame")
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		c.eof = true
-		if err == io.ErrUnexpectedEOF && l.closeCode != 0 {
-			l.failf("half a frame after the close frame")
-		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		l.failf("the server neither sent nor closed for long; %d messages came, close frame with %d", len(l.got), l.closeCode)
-	case errors.Is(err, errTooLong) || strings.Contains(err.Error(), "masked"):
+		l.failf("the server neither sent nor closed for long; %d messages came, the last thing after %v, close frame with %d; the server's end: %v",
+			len(l.got), c.heard.Round(time.Millisecond), l.closeCode, l.took.Load() && l.parts.Load() == 1)
+	case errors.Is(err, errTooLong):
 		l.failf("after %d messages: %v", len(l.got), err)
 	}
 }

@@ -339,7 +339,8 @@ func (l *link) matchInbound() {
 		return
 	}
 	whole := c.Err == nil && l.closed == clientCode && c.Code == clientCode || // the client closed first
-		c.Code == transport.CloseAbnormal && errors.Is(c.Err, io.ErrUnexpectedEOF) // so its stream was read to the end
+		(l.plan.ending == halves || l.plan.ending == halvesInFrame) && l.orderly &&
+			c.Code == transport.CloseAbnormal && errors.Is(c.Err, io.ErrUnexpectedEOF) // so its stream was read to the end
 	switch {
 	case l.inbound > l.wrote:
 		l.failf("%d messages got of %d sent", l.inbound, l.wrote)
