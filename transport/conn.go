@@ -66,12 +66,13 @@ type Conn struct {
 	ctlCount  uint32
 	deaf      bool // no more input is looked at
 
-	drv    uint8 // which of sh.drivers
-	client bool
-	fin    bool // guarded by mu: the driver was told to end the write side
-	eof    bool // guarded by mu, and set by the reading goroutine: the read side has ended
-	jitter int8 // of the ping interval, in 1/1280
-	slot   int32
+	drv     uint8 // which of sh.drivers
+	client  bool
+	deflate bool // permessage-deflate is agreed on; set before start
+	fin     bool // guarded by mu: the driver was told to end the write side
+	eof     bool // guarded by mu, and set by the reading goroutine: the read side has ended
+	jitter  int8 // of the ping interval, in 1/1280
+	slot    int32
 
 	paused     atomic.Bool // set with mu held
 	closing    atomic.Bool // our close frame is queued, or there will be none: sends fail
@@ -152,6 +153,9 @@ func (c *Conn) Subprotocol() string {
 	return *c.proto
 }
 
+// Deflate reports whether the handshake agreed on permessage-deflate.
+func (c *Conn) Deflate() bool { return c.deflate }
+
 // Driver returns what serves the connection.
 func (c *Conn) Driver() Driver { return c.driver().name() }
 
@@ -193,23 +197,44 @@ func (c *Conn) Queue(op Op, payload []byte) error {
 // QueueFrame is Queue for a message that was framed once for many
 // connections. Nothing is copied, except by the client side, which masks.
 func (c *Conn) QueueFrame(f *Frame) error {
+	form := c.formOf(f)
 	if c.client {
-		return enqueue(c, f.op.code(), f.b[f.at:], false)
+		err := enqueueFrame(c, form.op, form.payload(), false)
+		if err == nil {
+			c.countForm(f, form)
+		}
+		return err
 	}
 	c.mu.Lock()
-	err := c.refer(f)
+	err := c.refer(f, form)
 	c.mu.Unlock()
 	return c.refused(err)
 }
 
-// refer queues a frame by reference. mu is held.
-func (c *Conn) refer(f *Frame) error {
-	q, err := c.admit(len(f.b))
+// formOf returns the form in which f is sent on c. The first time that a frame
+// is wanted deflated this takes time, and must not be done under mu.
+func (c *Conn) formOf(f *Frame) *frameForm {
+	if c.deflates(f.Len()) {
+		return f.deflated()
+	}
+	return &f.plain
+}
+
+// refer queues a form of f by reference. mu is held.
+func (c *Conn) refer(f *Frame, form *frameForm) error {
+	q, err := c.admit(len(form.b))
 	if err != nil {
 		return err
 	}
-	q.in = append(q.in, segment{b: f.b, frames: 1})
+	q.in = append(q.in, segment{b: form.b, frames: 1})
+	c.countForm(f, form)
 	return nil
+}
+
+func (c *Conn) countForm(f *Frame, form *frameForm) {
+	if form != &f.plain {
+		c.sh.stats.countDeflated(f.Len() - len(form.payload()))
+	}
 }
 
 // SendFrames queues several messages that were framed once for many
@@ -225,9 +250,12 @@ func (c *Conn) SendFrames(fs []*Frame) (err error) {
 		c.Flush()
 		return err
 	}
+	for _, f := range fs {
+		c.formOf(f)
+	}
 	c.mu.Lock()
 	for _, f := range fs {
-		if err = c.refer(f); err != nil {
+		if err = c.refer(f, c.formOf(f)); err != nil {
 			break
 		}
 	}
@@ -239,8 +267,26 @@ func (c *Conn) SendFrames(fs []*Frame) (err error) {
 	return c.refused(err)
 }
 
-// enqueue appends a frame to the queue.
+// enqueue appends a message to the queue, deflated if that is agreed on and
+// worth it. That is done on the sender's goroutine and before the queue is
+// locked, so the messages of one goroutine stay in order.
 func enqueue[T string | []byte](c *Conn, op ws.OpCode, payload T, flush bool) error {
+	if c.deflates(len(payload)) {
+		if d := deflate(payload); d != nil {
+			defer putDeflater(d)
+			err := enqueueFrame(c, op|rsv1, d.out, flush)
+			if err == nil {
+				c.sh.stats.countDeflated(len(payload) - len(d.out))
+			}
+			return err
+		}
+	}
+	return enqueueFrame(c, op, payload, flush)
+}
+
+// enqueueFrame appends a frame to the queue. The first reserved bit may be in
+// op.
+func enqueueFrame[T string | []byte](c *Conn, op ws.OpCode, payload T, flush bool) error {
 	size := headerSize(len(payload), c.client)
 	c.mu.Lock()
 	q, err := c.admit(size + len(payload))

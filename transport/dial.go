@@ -15,7 +15,7 @@ import (
 // and counters.
 type Dialer struct {
 	// Options are the limits of the connections: those of the handshake, of
-	// messages, pings and queues; the rest is not looked at. nil means the
+	// messages, pings and queues, and Deflate; the rest is not looked at. nil means the
 	// defaults. It is read at the first Dial.
 	Options *Options
 
@@ -114,7 +114,7 @@ func (d *Dialer) client(ctx context.Context, nc net.Conn, u *url.URL, h Handler)
 		}
 		return nil, err
 	}
-	req, key, err := appendClientRequest(nil, u, d.Subprotocols, d.Header)
+	req, key, err := appendClientRequest(nil, u, d.Subprotocols, sh.opts.Deflate, d.Header)
 	if err != nil {
 		return fail(err)
 	}
@@ -125,7 +125,7 @@ func (d *Dialer) client(ctx context.Context, nc net.Conn, u *url.URL, h Handler)
 	if err != nil {
 		return fail(err)
 	}
-	proto, err := checkResponse(head, key, d.Subprotocols)
+	proto, deflate, err := checkResponse(head, key, d.Subprotocols, sh.opts.Deflate)
 	if err != nil {
 		return fail(err)
 	}
@@ -133,6 +133,7 @@ func (d *Dialer) client(ctx context.Context, nc net.Conn, u *url.URL, h Handler)
 		return fail(ctx.Err())
 	}
 	c := newConn(sh.pick(), nc, true, proto)
+	c.deflate = deflate
 	c.start(h, append([]byte(nil), rest...))
 	return c, nil
 }

@@ -13,6 +13,11 @@
 // many connections is framed once, as a Frame, and only referred to by their
 // queues.
 //
+// If permessage-deflate is agreed on (RFC 7692), a message is inflated from that
+// buffer, or from where its fragments were gathered, into a pooled one, and
+// checked afterwards; one to be sent is deflated on the sender's goroutine before
+// it is queued, a Frame when the first connection wants it so.
+//
 // # Backpressure
 //
 // No send waits. A connection whose queue is full fails the send with
@@ -30,7 +35,7 @@
 //
 //	1000, 1001          as the application closes; Shutdown sends 1001
 //	1002                breach of the protocol
-//	1007                text that is not UTF-8
+//	1007                text that is not UTF-8; a message that cannot be inflated
 //	1008                a limit: fragments, control frames, a frame that takes too long
 //	1009                message larger than MaxMessageBytes
 //	4508 slow_consumer  the outbound queue was full

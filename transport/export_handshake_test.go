@@ -9,8 +9,9 @@ var (
 	AppendUpgrade       = appendUpgrade
 	AppendRefusal       = appendRefusal
 	AppendClientRequest = appendClientRequest
-	CheckResponse       = checkResponse
 	CheckOrigins        = checkOrigins
+	AnswerExtensions    = answerExtensions
+	CheckExtensions     = checkExtensions
 )
 
 const (
@@ -23,3 +24,12 @@ func CheckRequest(o *Options, head []byte) (*Handshake, *StatusError) { return o
 
 // OriginAllowed calls o.originAllowed.
 func OriginAllowed(o *Options, origin, host string) bool { return o.originAllowed(origin, host) }
+
+// CheckResponse calls checkResponse for a request that offered no extension.
+func CheckResponse(head []byte, key string, protocols []string) (subprotocol string, err error) {
+	subprotocol, deflate, err := checkResponse(head, key, protocols, false)
+	if deflate {
+		panic("permessage-deflate, though it was not offered")
+	}
+	return subprotocol, err
+}

@@ -7,12 +7,13 @@ type Feeder struct {
 	Out  []byte
 }
 
-// NewFeeder returns a Feeder for either side of a connection.
+// NewFeeder returns a Feeder for either side of a connection, with
+// permessage-deflate if the options have it.
 func NewFeeder(h Handler, o *Options, client bool) *Feeder {
 	f := new(Feeder)
 	sh := newSharedOf(o, 1).pick()
 	sh.drivers[drvGoroutine] = (*feederDriver)(f)
-	f.Conn = &Conn{sh: sh, h: h, client: client, slot: slotNone}
+	f.Conn = &Conn{sh: sh, h: h, client: client, deflate: sh.opts.Deflate, slot: slotNone}
 	return f
 }
 
@@ -64,7 +65,7 @@ func (f *Feeder) QueueFrameUnsent(frame *Frame) error {
 }
 
 // FrameBytes returns the bytes that a Frame shares between connections.
-func FrameBytes(f *Frame) []byte { return f.b }
+func FrameBytes(f *Frame) []byte { return f.plain.b }
 
 // Drop closes the socket under c, of which c knows nothing.
 func Drop(c *Conn) {
@@ -77,4 +78,36 @@ func Drop(c *Conn) {
 	if !c.released {
 		c.driver().shut(c)
 	}
+}
+
+// Inflate inflates a payload with a pooled inflater. code is that of the
+// violation, or 0.
+func Inflate(payload []byte, limit int) (msg []byte, code int) {
+	z := inflaterPool.Get().(*inflater)
+	defer putInflater(z)
+	msg, bad := z.inflate(payload, limit)
+	if bad != nil {
+		return nil, bad.code
+	}
+	return append([]byte{}, msg...), 0
+}
+
+// Deflate deflates a payload with a pooled deflater. ok is false if that is not
+// smaller.
+func Deflate(payload []byte) (b []byte, ok bool) {
+	d := deflate(payload)
+	if d == nil {
+		return nil, false
+	}
+	defer putDeflater(d)
+	return append([]byte{}, d.out...), true
+}
+
+// DeflatedFrame returns the bytes of the deflated form of a Frame, or nil if it
+// has not been made.
+func DeflatedFrame(f *Frame) []byte {
+	if f.z == nil {
+		return nil
+	}
+	return f.z.b
 }

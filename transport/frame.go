@@ -3,6 +3,7 @@ package transport
 import (
 	"encoding/binary"
 	"math"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -37,7 +38,7 @@ func (op Op) String() string {
 const maxHeader = 14
 
 // appendHeader appends the header of an unfragmented frame (RFC 6455, section
-// 5.2). A zero mask means that there is none.
+// 5.2). A zero mask means that there is none. Reserved bits may be in op.
 func appendHeader(dst []byte, op ws.OpCode, n int, masked bool, mask [4]byte) []byte {
 	const fin, maskBit = 0x80, 0x80
 	dst = append(dst, fin|byte(op))
@@ -79,11 +80,31 @@ func headerSize(n int, masked bool) int {
 // Frame is a message framed once, to be sent to many connections. It is
 // immutable and may be queued on any number of connections at once; the bytes
 // live until the last of them has written it.
+//
+// Connections with permessage-deflate share a second form of it, which is made
+// when the first of them wants it.
 type Frame struct {
+	plain frameForm
+	op    Op
+
+	once sync.Once
+	z    *frameForm // after once: the deflated form, or plain if that is not smaller
+}
+
+// frameForm is a frame as it goes over the wire.
+type frameForm struct {
 	b  []byte // header and payload of an unmasked frame
 	at int    // where the payload begins
-	op Op
+	op ws.OpCode
 }
+
+func newFrameForm(op ws.OpCode, payload []byte) frameForm {
+	at := headerSize(len(payload), false)
+	b := appendHeader(make([]byte, 0, at+len(payload)), op, len(payload), false, [4]byte{})
+	return frameForm{b: append(b, payload...), at: at, op: op}
+}
+
+func (f *frameForm) payload() []byte { return f.b[f.at:] }
 
 // NewFrame frames a copy of payload. It fails with ErrInvalidUTF8 if a text
 // payload is not UTF-8.
@@ -91,22 +112,34 @@ func NewFrame(op Op, payload []byte) (*Frame, error) {
 	if op == Text && !utf8.Valid(payload) {
 		return nil, ErrInvalidUTF8
 	}
-	at := headerSize(len(payload), false)
-	b := appendHeader(make([]byte, 0, at+len(payload)), op.code(), len(payload), false, [4]byte{})
-	return &Frame{b: append(b, payload...), at: at, op: op}, nil
+	return &Frame{plain: newFrameForm(op.code(), payload), op: op}, nil
+}
+
+// deflated returns the smaller of the two forms.
+func (f *Frame) deflated() *frameForm {
+	f.once.Do(func() {
+		f.z = &f.plain
+		if d := deflate(f.Payload()); d != nil {
+			form := newFrameForm(f.plain.op|rsv1, d.out)
+			f.z = &form
+			putDeflater(d)
+		}
+	})
+	return f.z
 }
 
 // Op returns the kind of the message.
 func (f *Frame) Op() Op { return f.op }
 
 // Payload returns the message. It must not be changed.
-func (f *Frame) Payload() []byte { return f.b[f.at:] }
+func (f *Frame) Payload() []byte { return f.plain.payload() }
 
 // Len returns the length of the payload in bytes.
-func (f *Frame) Len() int { return len(f.b) - f.at }
+func (f *Frame) Len() int { return len(f.plain.b) - f.plain.at }
 
-// Size returns what the frame takes of a queue, header included.
-func (f *Frame) Size() int { return len(f.b) }
+// Size returns what the frame takes of a queue, header included, if it is not
+// deflated.
+func (f *Frame) Size() int { return len(f.plain.b) }
 
 // cutReason cuts a reason that does not fit into a close frame, at a rune
 // border.

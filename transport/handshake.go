@@ -29,6 +29,7 @@ type Handshake struct {
 	TLS        *tls.ConnectionState // nil without TLS
 
 	Subprotocol string // what was agreed on; empty if nothing
+	Deflate     bool   // permessage-deflate is agreed on; OnConnect may decline it
 	Principal   any    // what OnConnect returned
 }
 
@@ -52,8 +53,8 @@ var strictBase64 = base64.StdEncoding.Strict()
 //
 // The rules are those of RFC 6455, section 4.2.1, on top of RFC 9112; where that
 // leaves a server the choice to repair a message or to refuse it, it is refused.
-// Extensions that the client offers are declined, whatever they are (RFC 6455,
-// section 9.1), by not being looked at.
+// Extensions that the client offers are looked at only if there is one that the
+// options accept; the others are declined (RFC 6455, section 9.1).
 func (o *Options) checkRequest(head []byte) (*Handshake, *StatusError) {
 	if limit := o.MaxHandshakeBytes; limit > 0 && len(head) > limit {
 		return nil, &StatusError{
@@ -93,6 +94,13 @@ func (o *Options) checkRequest(head []byte) (*Handshake, *StatusError) {
 	hs.Subprotocol, refused = chooseSubprotocol(hs.Header["Sec-Websocket-Protocol"], o.Subprotocols)
 	if refused != nil {
 		return nil, refused
+	}
+	if o.Deflate {
+		answer, refused := answerExtensions(hs.Header["Sec-Websocket-Extensions"])
+		if refused != nil {
+			return nil, refused
+		}
+		hs.Deflate = answer != ""
 	}
 	return hs, nil
 }
@@ -295,15 +303,24 @@ func upgradeRequired(reason string) *StatusError {
 }
 
 // appendUpgrade appends the response that accepts the request with this head,
-// which must have passed checkRequest. hs.Subprotocol is the answer to what the
-// client offered; if an OnConnect hook has put something there that was not
-// offered, that is an error, as the client would have to fail the connection
+// which must have passed checkRequest. hs.Subprotocol and hs.Deflate are the answer
+// to what the client offered; if an OnConnect hook has put something there that
+// was not offered, that is an error, as the client would have to fail the connection
 // (RFC 6455, section 4.1).
 func appendUpgrade(dst, head []byte, hs *Handshake) ([]byte, error) {
 	rw := upgradeBuffer{r: bytes.NewReader(appendForUpgrader(nil, head)), w: dst}
 	var u ws.Upgrader
 	if hs.Subprotocol != "" {
 		u.Protocol = func(offer []byte) bool { return string(offer) == hs.Subprotocol }
+	}
+	if hs.Deflate {
+		_, fields, _ := strings.Cut(string(head), "\r\n")
+		h, _ := parseFields(fields)
+		answer, _ := answerExtensions(h["Sec-Websocket-Extensions"])
+		if answer == "" {
+			return dst, fmt.Errorf("upgrade: %s was not offered by the client", deflateName)
+		}
+		u.Header = ws.HandshakeHeaderString("Sec-WebSocket-Extensions: " + answer + "\r\n")
 	}
 	made, err := u.Upgrade(&rw)
 	if err != nil {

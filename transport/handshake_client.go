@@ -20,10 +20,10 @@ const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 // appendClientRequest appends the request that upgrades a connection to the
 // server of u, a ws or wss URL, and returns the fresh key in it, for
-// checkResponse. The protocols are offered in this order. The header is sent
-// along; fields that belong to the handshake itself, and names and values that
+// checkResponse. The protocols are offered in this order, and permessage-deflate
+// if deflate is true. The header is sent along; fields that belong to the handshake itself, and names and values that
 // would not come out as one field, are errors (RFC 6455, section 4.1).
-func appendClientRequest(dst []byte, u *url.URL, protocols []string, header http.Header) (req []byte, key string, err error) {
+func appendClientRequest(dst []byte, u *url.URL, protocols []string, deflate bool, header http.Header) (req []byte, key string, err error) {
 	host, err := requestHost(u)
 	if err != nil {
 		return dst, "", err
@@ -64,6 +64,9 @@ func appendClientRequest(dst []byte, u *url.URL, protocols []string, header http
 		dst = append(dst, "Sec-WebSocket-Protocol: "...)
 		dst = append(dst, strings.Join(protocols, ", ")...)
 		dst = append(dst, "\r\n"...)
+	}
+	if deflate {
+		dst = append(dst, "Sec-WebSocket-Extensions: "+deflateTerms+"\r\n"...)
 	}
 	for _, name := range names {
 		for _, v := range header[name] {
@@ -142,21 +145,21 @@ func readResponseHead(r io.Reader, buf []byte) (head, rest []byte, err error) {
 }
 
 // checkResponse checks the head of the response to a request with this key and
-// these offers, and returns the subprotocol that the server chose, if any. A
-// status other than 101 is a *StatusError with that status, its text and the
+// these offers, and returns the subprotocol that the server chose, if any, and
+// whether it accepts permessage-deflate, if offered is true. A status other than 101 is a *StatusError with that status, its text and the
 // header of the response. Every other fault is a plain error after which the
 // connection must be closed (RFC 6455, section 4.1): no fields of the upgrade or
-// wrong ones, an extension, since none was offered, or a subprotocol that was
-// not offered.
-func checkResponse(head []byte, key string, protocols []string) (subprotocol string, err error) {
+// wrong ones, an extension or a subprotocol that was not offered, or terms of
+// permessage-deflate that are not ours.
+func checkResponse(head []byte, key string, protocols []string, offered bool) (subprotocol string, deflate bool, err error) {
 	line, fields, _ := strings.Cut(string(head), "\r\n")
 	version, status, phrase, err := parseStatusLine(line)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	h, refused := parseFields(fields)
 	if refused != nil {
-		return "", fmt.Errorf("malformed response: %s", refused.Reason)
+		return "", false, fmt.Errorf("malformed response: %s", refused.Reason)
 	}
 	if status != http.StatusSwitchingProtocols {
 		// The phrase means nothing to a client (RFC 9112, section 4), but is
@@ -165,37 +168,37 @@ func checkResponse(head []byte, key string, protocols []string) (subprotocol str
 		if reason == "" {
 			reason = phrase
 		}
-		return "", &StatusError{Status: status, Reason: reason, Header: h}
+		return "", false, &StatusError{Status: status, Reason: reason, Header: h}
 	}
 
 	if version != "HTTP/1.1" {
-		return "", fmt.Errorf("upgraded in %s instead of HTTP/1.1", version)
+		return "", false, fmt.Errorf("upgraded in %s instead of HTTP/1.1", version)
 	}
 	if err := checkNoBody(h); err != nil {
-		return "", fmt.Errorf("malformed response: %w", err)
+		return "", false, fmt.Errorf("malformed response: %w", err)
 	}
 	if up := h["Upgrade"]; len(up) != 1 || !strings.EqualFold(up[0], "websocket") {
-		return "", fmt.Errorf("response has Upgrade %q instead of websocket", up)
+		return "", false, fmt.Errorf("response has Upgrade %q instead of websocket", up)
 	}
 	if found, ok := hasToken(h["Connection"], "upgrade"); !ok || !found {
-		return "", fmt.Errorf("response has Connection %q instead of Upgrade", h["Connection"])
+		return "", false, fmt.Errorf("response has Connection %q instead of Upgrade", h["Connection"])
 	}
 	if accept := h["Sec-Websocket-Accept"]; len(accept) != 1 || accept[0] != acceptOf(key) {
-		return "", errors.New("response has no Sec-WebSocket-Accept for the key of the request")
+		return "", false, errors.New("response has no Sec-WebSocket-Accept for the key of the request")
 	}
-	if ext, ok := h["Sec-Websocket-Extensions"]; ok {
-		return "", fmt.Errorf("response has extension %q, but none was offered", ext)
+	if deflate, err = checkExtensions(h["Sec-Websocket-Extensions"], offered); err != nil {
+		return "", false, err
 	}
 	chosen, ok := h["Sec-Websocket-Protocol"]
 	if !ok {
-		return "", nil
+		return "", deflate, nil
 	}
 	for _, p := range protocols {
 		if len(chosen) == 1 && chosen[0] == p {
-			return p, nil // not chosen[0], which would keep the head alive
+			return p, deflate, nil // not chosen[0], which would keep the head alive
 		}
 	}
-	return "", fmt.Errorf("response has subprotocol %q, but offered were %q", chosen, protocols)
+	return "", false, fmt.Errorf("response has subprotocol %q, but offered were %q", chosen, protocols)
 }
 
 // parseStatusLine parses the first line of a response (RFC 9112, section 4). The

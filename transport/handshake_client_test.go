@@ -27,7 +27,7 @@ func mustURL(t testing.TB, s string) *url.URL {
 // Verify the bytes of the client's request.
 func TestClientRequestGolden(t *testing.T) {
 	header := http.Header{"User-Agent": {"test"}, "Cookie": {"a=b", "c=d"}, "Authorization": {"Bearer x"}}
-	req, key, err := transport.AppendClientRequest([]byte("before"), mustURL(t, "wss://example.com:8443/a%20b?c=d"), []string{"one", "two"}, header)
+	req, key, err := transport.AppendClientRequest([]byte("before"), mustURL(t, "wss://example.com:8443/a%20b?c=d"), []string{"one", "two"}, false, header)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestClientRequestGolden(t *testing.T) {
 func TestClientRequestKey(t *testing.T) {
 	seen := make(map[string]bool)
 	for range 100 {
-		_, key, err := transport.AppendClientRequest(nil, mustURL(t, "ws://a/"), nil, nil)
+		_, key, err := transport.AppendClientRequest(nil, mustURL(t, "ws://a/"), nil, false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func TestClientRequestURL(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.url, func(t *testing.T) {
-			req, key, err := transport.AppendClientRequest(nil, mustURL(t, tt.url), []string{"one"}, http.Header{"X-A": {"\xff\tb"}})
+			req, key, err := transport.AppendClientRequest(nil, mustURL(t, tt.url), []string{"one"}, false, http.Header{"X-A": {"\xff\tb"}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -172,7 +172,7 @@ func TestClientRequestErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			req, key, err := transport.AppendClientRequest([]byte("before"), tt.url, tt.protocols, tt.header)
+			req, key, err := transport.AppendClientRequest([]byte("before"), tt.url, tt.protocols, false, tt.header)
 			if err == nil || key != "" || string(req) != "before" {
 				t.Errorf("got %q, key %q, error %v", req, key, err)
 			}

@@ -42,11 +42,14 @@ type Options struct {
 	// Deflate turns permessage-deflate on (RFC 7692): a server accepts it from
 	// clients that offer it, a Dialer offers it. There is no context takeover,
 	// so that nothing is kept between messages. It costs time and saves
-	// bandwidth; for short messages it is a loss.
+	// bandwidth; for short messages it is a loss. A Frame is deflated once for
+	// all its connections. The lengths of deflated messages can tell a secret
+	// that stands beside text of an attacker's choice.
 	Deflate bool
 
-	// DeflateThreshold is the length from which on a message is compressed, in
-	// bytes. Default 512; negative means all messages.
+	// DeflateThreshold is the length from which on a message is deflated, in
+	// bytes; one that does not get smaller is sent as it is. Default 512;
+	// negative means all messages.
 	DeflateThreshold int
 
 	// MaxConns is how many connections may be open at once, handshakes
@@ -67,8 +70,8 @@ type Options struct {
 	MaxHandshakeBytes int
 
 	// MaxMessageBytes bounds a message, all its fragments together; a larger
-	// one closes the connection with 1009 as soon as a header says so.
-	// Default 64 KiB.
+	// one closes the connection with 1009 as soon as a header says so. It
+	// bounds both forms of a deflated message. Default 64 KiB.
 	MaxMessageBytes int
 
 	// MaxFragments bounds the frames of one message; more close the
@@ -107,7 +110,7 @@ type Options struct {
 	PongTimeout time.Duration
 
 	// MaxQueueBytes bounds what waits to be written to one connection, frame
-	// headers included. What would exceed it is refused with ErrSlowConsumer,
+	// headers included, and deflated if it is. What would exceed it is refused with ErrSlowConsumer,
 	// and the connection is closed with 4508. Default 1 MiB.
 	MaxQueueBytes int
 

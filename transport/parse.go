@@ -21,6 +21,7 @@ type inbound struct {
 
 	fragmented bool // a message is open: its first frame was no last one
 	op         ws.OpCode
+	deflated   bool // RFC 7692: msg is to be inflated when it is complete
 	frames     int
 	msg        []byte // the message so far, unmasked
 	checked    int    // how much of msg is known to be UTF-8
@@ -107,6 +108,13 @@ func (c *Conn) checkHeader(h ws.Header) *violation {
 		open, held, frames = true, len(c.in.msg), c.in.frames
 		state = state.Set(ws.StateFragmented)
 	}
+	if h.Rsv != 0 {
+		// RFC 7692, section 6: in the first frame of a message, and no other.
+		if !c.deflate || h.Rsv != byte(rsv1>>4) || h.OpCode != ws.OpText && h.OpCode != ws.OpBinary {
+			return &violation{code: CloseProtocolError, reason: "reserved bit is set"}
+		}
+		h.Rsv = 0
+	}
 	if err := ws.CheckHeader(h, state); err != nil {
 		return &violation{code: CloseProtocolError, reason: err.Error()}
 	}
@@ -114,12 +122,20 @@ func (c *Conn) checkHeader(h ws.Header) *violation {
 		return nil
 	}
 	if h.Length > int64(c.sh.opts.MaxMessageBytes)-int64(held) {
-		return &violation{code: CloseMessageTooBig, reason: fmt.Sprintf("message exceeds %d bytes", c.sh.opts.MaxMessageBytes)}
+		return tooBig(c.sh.opts.MaxMessageBytes)
 	}
 	if open && frames >= c.sh.opts.MaxFragments {
 		return &violation{code: ClosePolicyViolation, reason: fmt.Sprintf("message has more than %d fragments", c.sh.opts.MaxFragments)}
 	}
 	return nil
+}
+
+func tooBig(limit int) *violation {
+	return &violation{code: CloseMessageTooBig, reason: fmt.Sprintf("message exceeds %d bytes", limit)}
+}
+
+func notUTF8() *violation {
+	return &violation{code: CloseInvalidPayload, reason: "text message is not UTF-8"}
 }
 
 // feed takes what has arrived, unmasks it in place, and calls the handler for
@@ -208,13 +224,17 @@ func (c *Conn) wholeMessage(h ws.Header, p []byte, messages *int) (rest []byte, 
 	if h.Masked {
 		ws.Cipher(payload, h.Mask, 0)
 	}
-	if h.OpCode == ws.OpText && !utf8.Valid(payload) {
-		return nil, &violation{code: CloseInvalidPayload, reason: "text message is not UTF-8"}
+	if h.Rsv == 0 && h.OpCode == ws.OpText && !utf8.Valid(payload) {
+		return nil, notUTF8()
 	}
 	if c.in != nil {
 		c.frameSince.Store(0) // part of the header came earlier
 	}
-	*messages += c.deliver(Op(h.OpCode), payload)
+	if h.Rsv == 0 {
+		*messages += c.deliver(Op(h.OpCode), payload)
+	} else if bad = c.inflated(Op(h.OpCode), payload, messages); bad != nil {
+		return nil, bad
+	}
 	return p[h.Length:], nil
 }
 
@@ -225,7 +245,8 @@ func (c *Conn) beginFrame(h ws.Header, p []byte, messages *int) (rest []byte, ba
 	in.frame, in.inFrame, in.got = h, true, 0
 	if !h.OpCode.IsControl() {
 		if h.OpCode != ws.OpContinuation {
-			in.op, in.msg, in.checked, in.frames = h.OpCode, in.msg[:0], 0, 0
+			in.op, in.deflated = h.OpCode, h.Rsv != 0
+			in.msg, in.checked, in.frames = in.msg[:0], 0, 0
 		}
 		in.fragmented = true // until its last byte is here
 		in.frames++
@@ -282,8 +303,8 @@ func (c *Conn) resumeFrame(in *inbound, p []byte, messages *int) (rest []byte, b
 		}
 		return rest, bad
 	}
-	if in.op == ws.OpText && !in.checkUTF8(last && h.Fin) {
-		return rest, &violation{code: CloseInvalidPayload, reason: "text message is not UTF-8"}
+	if in.op == ws.OpText && !in.deflated && !in.checkUTF8(last && h.Fin) {
+		return rest, notUTF8()
 	}
 	if !last {
 		return rest, nil
@@ -293,7 +314,11 @@ func (c *Conn) resumeFrame(in *inbound, p []byte, messages *int) (rest []byte, b
 	if h.Fin {
 		in.fragmented = false
 		c.msgSince.Store(0)
-		*messages += c.deliver(Op(in.op), in.msg)
+		if !in.deflated {
+			*messages += c.deliver(Op(in.op), in.msg)
+		} else if bad = c.inflated(Op(in.op), in.msg, messages); bad != nil {
+			return rest, bad
+		}
 		if cap(in.msg) > maxKept {
 			in.msg = nil
 		}

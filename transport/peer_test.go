@@ -307,13 +307,14 @@ type peer struct {
 	err error // how the reading ended
 }
 
-// dialPeer connects a peer to s in memory and does the opening handshake.
-func dialPeer(t testing.TB, s *transport.Server) *peer {
+// dialPeer connects a peer to s in memory and does the opening handshake, with
+// further fields in its request.
+func dialPeer(t testing.TB, s *transport.Server, fields ...string) *peer {
 	t.Helper()
 	near, far := net.Pipe()
 	s.ServeConn(far)
 	p := &peer{t: t, nc: near, r: bufio.NewReader(near)}
-	p.upgrade()
+	p.upgrade(fields...)
 	return p
 }
 
@@ -331,9 +332,9 @@ func dialPeerTCP(t testing.TB, addr string) *peer {
 	return p
 }
 
-func (p *peer) upgrade() {
+func (p *peer) upgrade(fields ...string) {
 	p.t.Helper()
-	if _, err := p.nc.Write(upgradeRequest("/")); err != nil {
+	if _, err := p.nc.Write(upgradeRequest("/", fields...)); err != nil {
 		p.t.Fatal(err)
 	}
 	resp, err := http.ReadResponse(p.r, nil)
@@ -399,6 +400,17 @@ func (p *peer) read() frame {
 // returned.
 func dialServer(t testing.TB, o *transport.Options, h transport.Handler) (*transport.Conn, *peer) {
 	t.Helper()
+	c, p, err := dialAnswer(t, o, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, p
+}
+
+// dialAnswer does the same with further fields in the response, after which the
+// client may fail.
+func dialAnswer(t testing.TB, o *transport.Options, h transport.Handler, fields ...string) (*transport.Conn, *peer, error) {
+	t.Helper()
 	near, far := net.Pipe()
 	p := &peer{t: t, nc: near, r: bufio.NewReader(near)}
 	answered := make(chan error, 1)
@@ -406,18 +418,16 @@ func dialServer(t testing.TB, o *transport.Options, h transport.Handler) (*trans
 		req, err := http.ReadRequest(p.r)
 		if err == nil {
 			_, err = io.WriteString(near, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"+
-				"Connection: Upgrade\r\nSec-WebSocket-Accept: "+acceptKey(req.Header.Get("Sec-Websocket-Key"))+"\r\n\r\n")
+				"Connection: Upgrade\r\nSec-WebSocket-Accept: "+acceptKey(req.Header.Get("Sec-Websocket-Key"))+"\r\n"+
+				strings.Join(append(fields, ""), "\r\n")+"\r\n")
 		}
 		answered <- err
 	}()
 	c, err := dialerOver(far, o).Dial(t.Context(), "ws://pipe/", h)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := <-answered; err != nil {
 		t.Fatal(err)
 	}
-	return c, p
+	return c, p, err
 }
 
 func acceptKey(key string) string {

@@ -47,6 +47,7 @@ func Pipe(server, client Handler, o *Options) (serverEnd, clientEnd *Conn) {
 	a, b := net.Pipe()
 	serverEnd = newConn(sh, a, false, "")
 	clientEnd = newConn(sh, b, true, "")
+	serverEnd.deflate, clientEnd.deflate = sh.opts.Deflate, sh.opts.Deflate
 	serverEnd.start(server, nil)
 	clientEnd.start(client, nil)
 	return serverEnd, clientEnd

@@ -346,7 +346,7 @@ func (s *Server) upgrade(nc net.Conn, ip *ipCount, head, rest []byte, hs *Handsh
 		return err
 	}
 	c := newConn(s.sh.pick(), nc, false, hs.Subprotocol)
-	c.ip = ip
+	c.ip, c.deflate = ip, hs.Deflate
 	defer s.opened(nc)
 	var h Handler
 	defer func() {

@@ -11,6 +11,8 @@ type counters struct {
 	bytesOut, framesOut, writes    atomic.Uint64
 	pings, timeouts, violations    atomic.Uint64
 	slowConsumers                  atomic.Uint64
+	deflatedIn, deflatedOut        atomic.Uint64
+	deflateSaved                   atomic.Uint64
 	dropSlow, dropClosed           atomic.Uint64
 	dropTooLarge                   atomic.Uint64
 	closeNormal, closeGoingAway    atomic.Uint64
@@ -43,6 +45,10 @@ type Stats struct {
 	BytesOut, FramesOut           uint64 // FramesOut counts data frames
 	Writes                        uint64 // calls that wrote to a socket
 	Pings                         uint64 // sent
+
+	DeflatedIn   uint64 // of MessagesIn, those that came deflated
+	DeflatedOut  uint64 // messages that were queued deflated
+	DeflateSaved uint64 // bytes of payload that this has saved
 
 	Timeouts      uint64 // connections cut: silent, stalled, or no answer to a close frame
 	Violations    uint64 // connections closed for a breach of the protocol or of a limit
@@ -77,6 +83,7 @@ func (s *counters) addTo(st *Stats) {
 		{&st.BytesOut, &s.bytesOut}, {&st.FramesOut, &s.framesOut}, {&st.Writes, &s.writes},
 		{&st.Pings, &s.pings}, {&st.Timeouts, &s.timeouts}, {&st.Violations, &s.violations},
 		{&st.SlowConsumers, &s.slowConsumers},
+		{&st.DeflatedIn, &s.deflatedIn}, {&st.DeflatedOut, &s.deflatedOut}, {&st.DeflateSaved, &s.deflateSaved},
 		{&st.DroppedSlow, &s.dropSlow}, {&st.DroppedClosed, &s.dropClosed}, {&st.DroppedTooLarge, &s.dropTooLarge},
 		{&st.ClosedNormal, &s.closeNormal}, {&st.ClosedGoingAway, &s.closeGoingAway},
 		{&st.ClosedAbnormal, &s.closeAbnormal}, {&st.ClosedOther, &s.closeOtherCodes},
