@@ -32,11 +32,12 @@ type executor struct {
 }
 
 type job struct {
-	c *Conn
-	t Task // nil: c is to be written, which may wait
+	c *Conn // nil for a task of no connection
+	t Task  // nil: c is to be written, which may wait
 }
 
 type worker struct {
+	at     int                  // in executor.all
 	wake   chan bool            // false: it is to end
 	corked atomic.Pointer[Conn] // by the task that runs
 	beat   atomic.Uint32        // of the executor, when it was
@@ -100,7 +101,7 @@ func (e *executor) kick() {
 		w.wake <- true
 		return
 	}
-	w := &worker{wake: make(chan bool, 1)}
+	w := &worker{wake: make(chan bool, 1), at: len(e.all)}
 	e.all = append(e.all, w)
 	go e.run(w)
 }
@@ -167,19 +168,20 @@ func (e *executor) next(w *worker) (job, bool) {
 
 // forget takes w out of all. mu is held.
 func (e *executor) forget(w *worker) {
-	for i, o := range e.all {
-		if o == w {
-			last := len(e.all) - 1
-			e.all[i], e.all[last] = e.all[last], nil
-			e.all = e.all[:last]
-			return
-		}
-	}
+	last := len(e.all) - 1
+	e.all[w.at] = e.all[last]
+	e.all[w.at].at = w.at
+	e.all[last] = nil
+	e.all = e.all[:last]
 }
 
 func (e *executor) do(w *worker, j job) {
-	if j.t == nil {
+	switch {
+	case j.t == nil:
 		j.c.driver().write(j.c)
+		return
+	case j.c == nil:
+		j.t.Run()
 		return
 	}
 	if j.c.cork() {

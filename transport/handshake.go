@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -14,8 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/gobwas/ws"
 )
 
 // Handshake is the opening handshake of a connection (RFC 6455, section 4), as
@@ -303,71 +300,66 @@ func upgradeRequired(reason string) *StatusError {
 }
 
 // appendUpgrade appends the response that accepts the request with this head,
-// which must have passed checkRequest. hs.Subprotocol and hs.Deflate are the answer
-// to what the client offered; if an OnConnect hook has put something there that
-// was not offered, that is an error, as the client would have to fail the connection
-// (RFC 6455, section 4.1).
+// which must have passed checkRequest (RFC 6455, section 4.2.2). hs.Subprotocol
+// and hs.Deflate are the answer to what the client offered; if an OnConnect hook
+// has put something there that was not offered, that is an error, as the client
+// would have to fail the connection (section 4.1).
 func appendUpgrade(dst, head []byte, hs *Handshake) ([]byte, error) {
-	rw := upgradeBuffer{r: bytes.NewReader(appendForUpgrader(nil, head)), w: dst}
-	var u ws.Upgrader
+	var key, extensions string
+	offered := hs.Subprotocol == ""
+	for line := range bytes.SplitSeq(head, []byte("\r\n")) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if !isHandshakeField(name) {
+			continue
+		}
+		switch v := strings.Trim(string(value), " \t"); len(name) {
+		case len("Sec-WebSocket-Key"):
+			key = v
+		case len("Sec-WebSocket-Protocol"):
+			offered = offered || offers(v, hs.Subprotocol)
+		case len("Sec-WebSocket-Extensions"):
+			extensions += "," + v
+		}
+	}
+	if !offered {
+		return dst, fmt.Errorf("upgrade: subprotocol %q was not offered by the client", hs.Subprotocol)
+	}
+	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	dst = append(append(dst, acceptOf(key)...), "\r\n"...)
 	if hs.Subprotocol != "" {
-		u.Protocol = func(offer []byte) bool { return string(offer) == hs.Subprotocol }
+		dst = append(append(append(dst, "Sec-WebSocket-Protocol: "...), hs.Subprotocol...), "\r\n"...)
 	}
 	if hs.Deflate {
-		_, fields, _ := strings.Cut(string(head), "\r\n")
-		h, _ := parseFields(fields)
-		answer, _ := answerExtensions(h["Sec-Websocket-Extensions"])
+		answer, _ := answerExtensions([]string{extensions}) // the syntax has been checked
 		if answer == "" {
 			return dst, fmt.Errorf("upgrade: %s was not offered by the client", deflateName)
 		}
-		u.Header = ws.HandshakeHeaderString("Sec-WebSocket-Extensions: " + answer + "\r\n")
+		dst = append(append(append(dst, "Sec-WebSocket-Extensions: "...), answer...), "\r\n"...)
 	}
-	made, err := u.Upgrade(&rw)
-	if err != nil {
-		return dst, fmt.Errorf("upgrade: %w", err)
-	}
-	if made.Protocol != hs.Subprotocol {
-		return dst, fmt.Errorf("upgrade: subprotocol %q was not offered by the client", hs.Subprotocol)
-	}
-	return rw.w, nil
+	return append(dst, "\r\n"...), nil
 }
 
-// upgradeBuffer is the connection that the Upgrader sees: the head to be read,
-// and a slice that takes the response.
-type upgradeBuffer struct {
-	r io.Reader
-	w []byte
+// isHandshakeField reports whether a field is one that appendUpgrade looks at.
+func isHandshakeField(name []byte) bool {
+	switch len(name) {
+	case len("Sec-WebSocket-Key"):
+		return strings.EqualFold(string(name), "Sec-WebSocket-Key")
+	case len("Sec-WebSocket-Protocol"):
+		return strings.EqualFold(string(name), "Sec-WebSocket-Protocol")
+	case len("Sec-WebSocket-Extensions"):
+		return strings.EqualFold(string(name), "Sec-WebSocket-Extensions")
+	}
+	return false
 }
 
-func (b *upgradeBuffer) Read(p []byte) (int, error) { return b.r.Read(p) }
-
-func (b *upgradeBuffer) Write(p []byte) (int, error) {
-	b.w = append(b.w, p...)
-	return len(p), nil
-}
-
-// appendForUpgrader appends the part of a head that the Upgrader cares for. It
-// takes "Connection: Upgrade" only if every Connection field says so, Upgrade only
-// if it names nothing else, and a list only without tabs between its elements
-// (RFC 9110, section 5.6.3, has them), so these are put into the form it takes.
-func appendForUpgrader(dst, head []byte) []byte {
-	line, rest, _ := bytes.Cut(head, []byte("\r\n"))
-	dst = append(append(dst, line...), "\r\n"...)
-	for len(rest) > 0 {
-		line, rest, _ = bytes.Cut(rest, []byte("\r\n"))
-		name, _, _ := bytes.Cut(line, []byte(":"))
-		for _, wanted := range [...]string{"Host", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol"} {
-			if strings.EqualFold(string(name), wanted) {
-				dst = append(append(dst, line...), "\r\n"...)
-			}
+// offers reports whether a Sec-WebSocket-Protocol field offers name.
+func offers(field, name string) bool {
+	for offer := range strings.SplitSeq(field, ",") {
+		if strings.Trim(offer, " \t") == name {
+			return true
 		}
 	}
-	for i, c := range dst {
-		if c == '\t' {
-			dst[i] = ' '
-		}
-	}
-	return append(dst, "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n"...)
+	return false
 }
 
 // appendRefusal appends a complete response that refuses a handshake and ends

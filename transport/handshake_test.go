@@ -572,17 +572,6 @@ func TestUpgradeSubprotocol(t *testing.T) {
 	}
 }
 
-// Verify that a head that did not pass the checks gives an error and nothing to
-// send, and not the response of the library.
-func TestUpgradeUnchecked(t *testing.T) {
-	for _, head := range []string{"", "GET", "\r\n\r\n", request("-Host"), request("method=POST"), request("-Sec-WebSocket-Key"), request("version=HTTP/1.0")} {
-		resp, err := transport.AppendUpgrade(nil, []byte(head), &transport.Handshake{})
-		if err == nil || len(resp) != 0 {
-			t.Errorf("%q: response %q, error %v", head, resp, err)
-		}
-	}
-}
-
 // Verify that a long head, of more than the Upgrader's own buffer, is upgraded,
 // and that it is not changed by that.
 func TestUpgradeLong(t *testing.T) {

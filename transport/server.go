@@ -148,7 +148,7 @@ func (s *Server) ServeConn(nc net.Conn) {
 	nc.SetDeadline(deadline) //nolint:errcheck // a Conn without deadlines is closed by Shutdown
 	ip, refusal := s.enter(nc, nc.RemoteAddr())
 	if refusal == nil {
-		go s.handshake(nc, ip, deadline)
+		s.sh.pick().work.add(job{t: &opening{s: s, nc: nc, ip: ip, deadline: deadline}})
 		return
 	}
 	// An answer costs a descriptor for up to lingerTimeout, and over TLS a
@@ -260,29 +260,67 @@ func (s *Server) refuse(nc net.Conn, e *StatusError) {
 	}
 }
 
-// handshake does the opening handshake on a raw connection.
-func (s *Server) handshake(nc net.Conn, ip *ipCount, deadline time.Time) {
-	buf := make([]byte, 0, s.sh.opts.MaxHandshakeBytes)
-	head, rest, err := readHead(nc, buf)
-	var hs *Handshake
-	if err == nil {
-		hs, err = s.check(head, nc.RemoteAddr(), connTLS(nc), deadline)
+// opening is the Task of an opening handshake on a raw connection.
+type opening struct {
+	s        *Server
+	nc       net.Conn
+	ip       *ipCount
+	deadline time.Time
+	err      error // how it failed
+}
+
+// Run implements Task.
+func (o *opening) Run() {
+	s, nc := o.s, o.nc
+	o.err = errQuit // unless the hook returns
+	defer func() {
+		if o.err == nil {
+			return
+		}
+		s.leave(o.ip)
+		var e *StatusError
+		if errors.As(o.err, &e) {
+			s.refuse(nc, e)
+		} else {
+			s.sh.stats().refused.Add(1)
+			nc.Close() //nolint:errcheck // the peer has gone, or said nothing in time
+		}
+		s.opened(nc)
+	}()
+	o.err = o.do()
+}
+
+func (o *opening) do() error {
+	buf := getHeadBuffer(o.s.sh.opts.MaxHandshakeBytes)
+	defer putHeadBuffer(buf)
+	head, rest, err := readHead(o.nc, *buf)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = s.upgrade(nc, ip, head, rest, hs)
+	hs, err := o.s.check(head, o.nc.RemoteAddr(), connTLS(o.nc), o.deadline)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		return
+	o.err = nil // if accept ends the goroutine, upgrade sees to it
+	return o.s.upgrade(o.nc, o.ip, head, rest, hs)
+}
+
+// headBuffers are for request heads of headSize, the default limit.
+var headBuffers = sync.Pool{New: func() any { return new(make([]byte, 0, headSize)) }}
+
+const headSize = 8 << 10
+
+func getHeadBuffer(n int) *[]byte {
+	if n != headSize {
+		return new(make([]byte, 0, n))
 	}
-	s.leave(ip)
-	var e *StatusError
-	if errors.As(err, &e) {
-		s.refuse(nc, e)
-	} else {
-		s.sh.stats().refused.Add(1)
-		nc.Close() //nolint:errcheck // the peer has gone, or said nothing in time
+	return headBuffers.Get().(*[]byte)
+}
+
+func putHeadBuffer(b *[]byte) {
+	if cap(*b) == headSize {
+		headBuffers.Put(b)
 	}
-	s.opened(nc)
 }
 
 func connTLS(nc net.Conn) *tls.ConnectionState {
