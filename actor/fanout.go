@@ -166,22 +166,31 @@ func (b *broadcast) convert(e *Engine, id uint8) *transport.Frame {
 	return f
 }
 
-// maxFan bounds the broadcasts that are delivered together.
-const maxFan = 64
+// maxFan bounds the broadcasts that are delivered together, and maxFanBytes what
+// they come to, beyond the first.
+const (
+	maxFan      = 64
+	maxFanBytes = 64 << 10
+)
 
 // fanout gathers the broadcasts of a batch, so that each member is visited once
 // for all of them, and has them written together.
 type fanout struct {
 	bs     []*broadcast
-	frames [wireCount][]*transport.Frame // for members that get all of bs
-	except bool                          // some broadcast leaves somebody out
+	bytes  int
+	batch  [wireCount]*transport.Batch // for members that get all of bs; nil if there is nothing for them
+	except []*conn                     // those that some broadcast leaves out
 	some   []*transport.Frame
 	gone   []*conn
 }
 
 func (f *fanout) add(r *room, b *broadcast) {
+	if f.bytes += b.size; f.bytes > maxFanBytes {
+		r.flush()
+		f.bytes = b.size
+	}
 	f.bs = append(f.bs, b)
-	f.except = f.except || len(b.except) > 0
+	f.except = append(f.except, b.except...)
 	if len(f.bs) == maxFan {
 		r.flush()
 	}
@@ -194,14 +203,19 @@ func (r *room) flush() {
 		return
 	}
 	defer f.reset() // also when something panics: what was delivered must not be again
-	for id := range f.frames {
+	var count [wireCount]int
+	for id := range f.batch {
 		if r.wires[id].Load() == 0 {
 			continue
 		}
+		frames := make([]*transport.Frame, 0, len(f.bs))
 		for _, b := range f.bs {
 			if fr := b.frame(r.e, uint8(id)); fr != nil {
-				f.frames[id] = append(f.frames[id], fr)
+				frames = append(frames, fr)
 			}
+		}
+		if count[id] = len(frames); count[id] > 0 {
+			f.batch[id] = transport.NewBatch(frames)
 		}
 	}
 	delivered := 0
@@ -210,19 +224,16 @@ func (r *room) flush() {
 		if tc == nil {
 			continue // it has ended; its leave is on the way
 		}
-		frames := f.frames[c.wireID]
-		if f.except {
-			f.some = f.some[:0]
-			for _, b := range f.bs {
-				if fr := b.frame(r.e, c.wireID); fr != nil && !slices.Contains(b.except, c) {
-					f.some = append(f.some, fr)
-				}
-			}
-			frames = f.some
+		var err error
+		n := 0
+		if len(f.except) > 0 && slices.Contains(f.except, c) {
+			n, err = r.flushSome(c, tc)
+		} else if b := f.batch[c.wireID]; b != nil {
+			n, err = count[c.wireID], tc.SendBatch(b)
 		}
-		switch err := tc.SendFrames(frames); {
+		switch {
 		case err == nil:
-			delivered += len(frames)
+			delivered += n
 		case errors.Is(err, transport.ErrTooLarge):
 			// Its queue is too small for this one; the others get it.
 		default:
@@ -238,13 +249,22 @@ func (r *room) flush() {
 	}
 }
 
-func (f *fanout) reset() {
-	for id := range f.frames {
-		clear(f.frames[id])
-		f.frames[id] = f.frames[id][:0]
+// flushSome delivers to a member that some broadcasts leave out.
+func (r *room) flushSome(c *conn, tc *transport.Conn) (n int, err error) {
+	f := &r.fan
+	f.some = f.some[:0]
+	for _, b := range f.bs {
+		if fr := b.frame(r.e, c.wireID); fr != nil && !slices.Contains(b.except, c) {
+			f.some = append(f.some, fr)
+		}
 	}
+	return len(f.some), tc.SendFrames(f.some)
+}
+
+func (f *fanout) reset() {
 	clear(f.bs)
+	clear(f.except)
 	clear(f.some)
 	clear(f.gone)
-	f.bs, f.some, f.gone, f.except = f.bs[:0], f.some[:0], f.gone[:0], false
+	*f = fanout{bs: f.bs[:0], except: f.except[:0], some: f.some[:0], gone: f.gone[:0]}
 }

@@ -222,7 +222,7 @@ func (c *Conn) formOf(f *Frame) *frameForm {
 
 // refer queues a form of f by reference. mu is held.
 func (c *Conn) refer(f *Frame, form *frameForm) error {
-	q, err := c.admit(len(form.b))
+	q, err := c.admit(len(form.b), 1)
 	if err != nil {
 		return err
 	}
@@ -267,6 +267,36 @@ func (c *Conn) SendFrames(fs []*Frame) (err error) {
 	return c.refused(err)
 }
 
+// SendBatch is SendFrames for frames that have been put together, which costs
+// less if they go to many connections. All of them are sent, or none.
+func (c *Conn) SendBatch(b *Batch) error {
+	data := b.plain
+	if c.deflate {
+		data = b.deflated(c.sh.opts.DeflateThreshold)
+	}
+	if c.client || len(data) > c.sh.opts.MaxQueueBytes {
+		return c.SendFrames(b.frames)
+	}
+	c.mu.Lock()
+	q, err := c.admit(len(data), len(b.frames))
+	if err != nil {
+		c.mu.Unlock()
+		return c.refused(err)
+	}
+	q.in = append(q.in, segment{b: data, frames: int32(len(b.frames))})
+	if c.deflate {
+		for _, n := range b.saved {
+			c.sh.stats.countDeflated(n)
+		}
+	}
+	wake := c.beginFlush()
+	c.mu.Unlock()
+	if wake {
+		c.wake()
+	}
+	return nil
+}
+
 // enqueue appends a message to the queue, deflated if that is agreed on and
 // worth it. That is done on the sender's goroutine and before the queue is
 // locked, so the messages of one goroutine stay in order.
@@ -289,7 +319,7 @@ func enqueue[T string | []byte](c *Conn, op ws.OpCode, payload T, flush bool) er
 func enqueueFrame[T string | []byte](c *Conn, op ws.OpCode, payload T, flush bool) error {
 	size := headerSize(len(payload), c.client)
 	c.mu.Lock()
-	q, err := c.admit(size + len(payload))
+	q, err := c.admit(size+len(payload), 1)
 	if err != nil {
 		c.mu.Unlock()
 		return c.refused(err)
@@ -334,16 +364,16 @@ func (c *Conn) refused(err error) error {
 	return err
 }
 
-// admit counts a frame of size bytes into the queue, or says why it cannot be
-// taken; the caller passes the error through refused. mu is held.
-func (c *Conn) admit(size int) (*outq, error) {
+// admit counts frames of size bytes together into the queue, or says why they
+// cannot be taken; the caller passes the error through refused. mu is held.
+func (c *Conn) admit(size, frames int) (*outq, error) {
 	sh := c.sh
 	if c.closing.Load() {
-		sh.stats.dropClosed.Add(1)
+		sh.stats.dropClosed.Add(uint64(frames))
 		return nil, ErrClosed
 	}
 	if size > sh.opts.MaxQueueBytes {
-		sh.stats.dropTooLarge.Add(1)
+		sh.stats.dropTooLarge.Add(uint64(frames))
 		return nil, ErrTooLarge
 	}
 	q := c.q
@@ -351,8 +381,8 @@ func (c *Conn) admit(size int) (*outq, error) {
 		q = outqPool.Get().(*outq)
 		c.q = q
 	}
-	if q.bytes+size > sh.opts.MaxQueueBytes || q.frames >= sh.opts.MaxQueueFrames {
-		sh.stats.dropSlow.Add(1)
+	if q.bytes+size > sh.opts.MaxQueueBytes || q.frames > sh.opts.MaxQueueFrames-frames {
+		sh.stats.dropSlow.Add(uint64(frames))
 		sh.stats.slowConsumers.Add(1)
 		// What the peer has not been sent yet would only keep its memory.
 		frames, _ := q.drop()
@@ -361,7 +391,7 @@ func (c *Conn) admit(size int) (*outq, error) {
 		return nil, ErrSlowConsumer
 	}
 	q.bytes += size
-	q.frames++
+	q.frames += frames
 	return q, nil
 }
 

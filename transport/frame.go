@@ -141,6 +141,59 @@ func (f *Frame) Len() int { return len(f.plain.b) - f.plain.at }
 // deflated.
 func (f *Frame) Size() int { return len(f.plain.b) }
 
+// Batch is a run of frames that go together to many connections. Their bytes
+// are put together once. It is as immutable as a Frame is.
+type Batch struct {
+	frames []*Frame
+	plain  []byte
+
+	once  sync.Once
+	z     []byte // where deflated forms stand; as plain if there are none
+	saved []int  // by each of these
+}
+
+// NewBatch returns a Batch of at least one frame. It keeps frames, which must
+// not be changed.
+func NewBatch(frames []*Frame) *Batch {
+	b := &Batch{frames: frames}
+	if len(frames) == 1 {
+		b.plain = frames[0].plain.b
+		return b
+	}
+	size := 0
+	for _, f := range frames {
+		size += f.Size()
+	}
+	b.plain = make([]byte, 0, size)
+	for _, f := range frames {
+		b.plain = append(b.plain, f.plain.b...)
+	}
+	return b
+}
+
+// deflated returns the frames with those deflated that have a payload of at
+// least threshold bytes and become smaller by it.
+func (b *Batch) deflated(threshold int) []byte {
+	b.once.Do(func() {
+		b.z = b.plain
+		var z []byte
+		for _, f := range b.frames {
+			form := &f.plain
+			if f.Len() >= threshold {
+				form = f.deflated()
+			}
+			if form != &f.plain {
+				b.saved = append(b.saved, f.Len()-len(form.payload()))
+			}
+			z = append(z, form.b...)
+		}
+		if len(b.saved) > 0 {
+			b.z = z
+		}
+	})
+	return b.z
+}
+
 // cutReason cuts a reason that does not fit into a close frame, at a rune
 // border.
 func cutReason(reason string) string {
