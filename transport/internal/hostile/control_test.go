@@ -38,8 +38,8 @@ func controlCases() []hostileCase {
 		{name: "10000 pings without limit", opts: noControlLimit, own: true, run: pingFlood},
 		{name: "pings without limit, pongs not read", alone: true, run: pingsNotRead,
 			opts: &transport.Options{MaxControlFrames: -1, WriteTimeout: patience}},
-		{name: "pings without limit, pongs never read", alone: true, run: pongsNeverRead,
-			opts: &transport.Options{MaxControlFrames: -1, WriteTimeout: 500 * time.Millisecond}},
+		{name: "pings without limit, nothing ever read", own: true, run: pingsNeverRead,
+			opts: &transport.Options{MaxControlFrames: -1, MaxQueueBytes: 16 << 20, WriteTimeout: 500 * time.Millisecond}},
 	}
 }
 
@@ -102,11 +102,16 @@ func pingsNotRead(t *testing.T, s *server) {
 	p.check(false, want{pongs: true})
 }
 
-// pongsNeverRead sends pings until the server has had enough of a peer that
-// takes no byte.
-func pongsNeverRead(t *testing.T, s *server) {
-	p := s.openSmall(t, nil)
+// pingsNeverRead sends pings until the server has had enough of a peer that takes
+// nothing: that it sends something is no sign that what we write arrives. Before
+// the pongs stand messages that fill the sockets' buffers, as single pongs still
+// trickle into those that are nearly full.
+func pingsNeverRead(t *testing.T, s *server) {
+	h, stopped := pump(512)
+	p := s.openSmall(t, h)
 	defer p.nc.Close()
+	p.write(masked(fin|opText, "go"))
+	<-stopped
 	b := repeated(masked(fin|opPing, x(125)), 1000)
 	done := make(chan struct{})
 	go func() {
@@ -118,4 +123,7 @@ func pongsNeverRead(t *testing.T, s *server) {
 	s.idle(t) // though the peer has not closed its socket
 	p.nc.Close()
 	<-done
+	if got := s.srv.Stats().Timeouts; got != 1 {
+		t.Errorf("%d timeouts, want 1", got)
+	}
 }

@@ -15,7 +15,7 @@ var quiet = log.New(io.Discard, "", 0)
 
 // width is how many cases attack at the same time. Most of them wait, so it has
 // little to do with the number of processors.
-const width = "8"
+const width = "16"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
