@@ -421,6 +421,10 @@ func (p *peer) answered(w want) bool {
 		p.t.Errorf("refused with %q, want %q in it", body, w.reason)
 	}
 	p.waitEnd()
+	// A reset could take the answer with it, if we were further away.
+	if err := p.ended(); status != 0 && p.s.hs == nil && !errors.Is(err, io.EOF) {
+		p.t.Errorf("after the answer: %v, want an end without error", err)
+	}
 	if p.rec.accepted() {
 		p.t.Error("refused, but there was a connection")
 	}
