@@ -164,7 +164,14 @@ func (goroutineDriver) shut(c *Conn) {
 	unpause(c)
 	switch nc := c.nc.(type) {
 	case *net.TCPConn:
-		nc.Close() //nolint:errcheck // there is nobody to tell
+		// Close waits until reads and writes under way have noticed, which takes
+		// as long as the scheduler takes to get to them. The wheel, for one, must
+		// not wait for that, connection by connection.
+		if c.eof && !c.flushing {
+			nc.Close() //nolint:errcheck // there is nobody to tell
+		} else {
+			go nc.Close() //nolint:errcheck // as above
+		}
 	case *tls.Conn:
 		// Its own Close writes an alert, and may wait for a peer that does not
 		// read.
