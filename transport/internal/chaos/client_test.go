@@ -379,7 +379,7 @@ func readFrame(r io.Reader, buf []byte) (first byte, payload []byte, err error) 
 		_, err = io.ReadFull(r, head[:])
 		n = binary.BigEndian.Uint64(head[:])
 	}
-	if n > 200_000 {
+	if err == nil && n > 200_000 {
 		return 0, nil, errTooLong
 	}
 	if err == nil {
