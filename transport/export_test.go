@@ -1,5 +1,7 @@
 package transport
 
+import "net"
+
 // Feeder is a connection without a socket and without time: what it would read
 // is given to Feed, what it writes is appended to Out.
 type Feeder struct {
@@ -66,6 +68,10 @@ func (f *Feeder) QueueFrameUnsent(frame *Frame) error {
 
 // FrameBytes returns the bytes that a Frame shares between connections.
 func FrameBytes(f *Frame) []byte { return f.plain.b }
+
+// NetConn returns the network connection under c, or nil if the driver has
+// taken the socket out of it.
+func NetConn(c *Conn) net.Conn { return c.nc }
 
 // Drop closes the socket under c, of which c knows nothing.
 func Drop(c *Conn) {

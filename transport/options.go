@@ -71,7 +71,8 @@ type Options struct {
 
 	// MaxMessageBytes bounds a message, all its fragments together; a larger
 	// one closes the connection with 1009 as soon as a header says so. It
-	// bounds both forms of a deflated message. Default 64 KiB.
+	// bounds both forms of a deflated message, which may become a little longer
+	// by it: 64 bytes and one in 256. Default 64 KiB.
 	MaxMessageBytes int
 
 	// MaxFragments bounds the frames of one message; more close the

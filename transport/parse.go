@@ -3,6 +3,7 @@ package transport
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"sync"
 	"unicode/utf8"
 
@@ -103,9 +104,9 @@ func (c *Conn) checkHeader(h ws.Header) *violation {
 	if c.client {
 		state = ws.StateClientSide
 	}
-	open, held, frames := false, 0, 0
+	open, held, frames, deflated := false, 0, 0, h.Rsv != 0
 	if c.in != nil && c.in.fragmented {
-		open, held, frames = true, len(c.in.msg), c.in.frames
+		open, held, frames, deflated = true, len(c.in.msg), c.in.frames, c.in.deflated
 		state = state.Set(ws.StateFragmented)
 	}
 	if h.Rsv != 0 {
@@ -121,7 +122,11 @@ func (c *Conn) checkHeader(h ws.Header) *violation {
 	if h.OpCode.IsControl() {
 		return nil
 	}
-	if h.Length > int64(c.sh.opts.MaxMessageBytes)-int64(held) {
+	limit := int64(c.sh.opts.MaxMessageBytes)
+	if deflated {
+		limit += min(limit/256+64, math.MaxInt64-limit) // noise becomes longer by it
+	}
+	if h.Length > limit-int64(held) {
 		return tooBig(c.sh.opts.MaxMessageBytes)
 	}
 	if open && frames >= c.sh.opts.MaxFragments {
