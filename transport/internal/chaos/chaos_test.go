@@ -92,6 +92,7 @@ type world struct {
 	accepts atomic.Uint64
 	inbound atomic.Uint64
 	failed  atomic.Int32
+	stall   atomic.Int64 // the longest time that this process stood still
 
 	refusedClosed, refusedSlow, refusedTooLarge, refusedUTF8 atomic.Uint64
 	doubtfulCalls                                            atomic.Uint64
@@ -119,6 +120,7 @@ func storm(t *testing.T, driver transport.Driver, seed uint64, conns int, atLeas
 	}
 	quit := make(chan struct{})
 	var casters sync.WaitGroup
+	casters.Go(func() { w.watch(quit) })
 	for _, g := range w.groups {
 		casters.Go(func() { g.broadcast(w, time.Duration(10+live/20)*time.Millisecond, quit) })
 	}
@@ -205,6 +207,26 @@ func (w *world) addr(l *link) string {
 	}
 	return w.addrs[0]
 }
+
+// watch measures how long the process stands still, which time limits take for
+// the silence of peers.
+func (w *world) watch(quit <-chan struct{}) {
+	t := time.NewTicker(20 * time.Millisecond)
+	defer t.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-quit:
+			return
+		case <-t.C:
+		}
+		w.stall.Store(max(w.stall.Load(), int64(time.Since(last))))
+		last = time.Now()
+	}
+}
+
+// stood reports that the process stood still for so long that a patient server
+// may have lost its patience with a polite client.
+func (w *world) stood() bool { return time.Duration(w.stall.Load()) > patience/10 }
 
 // rand returns a source of randomness for one purpose of one link or group.
 func (w *world) rand(id uint32, purpose uint64) *rand.Rand {
@@ -367,6 +389,7 @@ func (w *world) report() *strings.Builder {
 	for _, end := range slices.Sorted(maps.Keys(n.ends)) {
 		row("  "+end, n.ends[end])
 	}
+	row("longest standstill of the process", time.Duration(w.stall.Load()).Round(time.Millisecond))
 	row("messages to clients, accepted", n.accepted)
 	row("  delivered", n.arrived)
 	row("  lost with their connection", n.missing)

@@ -32,7 +32,8 @@
 //   - In the other direction, OnMessage got a gap-free prefix of the messages
 //     that the client had written whole; all of them if the client closed first,
 //     with a close frame or just with the end of its stream.
-//   - A polite client that is not too slow gets a clean close handshake.
+//   - A polite client that is not too slow gets a clean close handshake, unless
+//     this process itself stood still for seconds.
 //
 // Of all together: every accepted message was either wholly written or is
 // counted as dropped, and some OnClose has counted it as unsent; no call, refusal

@@ -326,7 +326,7 @@ func (l *link) matchEnd(t tally) {
 		l.failf("OnClose with %v, the client has kept the protocol", c)
 	case l.closeCode != 0 && c.Code != l.closeCode:
 		l.failf("close frame with %d, OnClose with %v", l.closeCode, c)
-	case l.plan.ending.polite() && !l.plan.strict && !slow && l.plan.server != cuts && (l.closeCode == 0 || c.Err != nil):
+	case l.plan.ending.polite() && !l.plan.strict && !slow && !l.w.stood() && l.plan.server != cuts && (l.closeCode == 0 || c.Err != nil):
 		l.failf("close frame with %d, OnClose with %v; the client was polite", l.closeCode, c)
 	}
 }
