@@ -120,8 +120,8 @@ func (a address) tcp() *net.TCPAddr {
 // kernel discard our close frame.
 const lingerTimeout = time.Second
 
-// newConn makes the connection over nc, which is its own from now on.
-func newConn(sh *shard, nc net.Conn, client bool, proto string) *Conn {
+// newConn makes the connection over via, which is its own from now on.
+func newConn(sh *shard, via carrier, client bool, proto string) *Conn {
 	c := &Conn{
 		sh: sh, client: client,
 		slot: slotNone, jitter: int8(mathrand.IntN(256) - 128),
@@ -131,14 +131,14 @@ func newConn(sh *shard, nc net.Conn, client bool, proto string) *Conn {
 	} else if proto != "" {
 		c.proto = &[]string{proto}[0]
 	}
-	sh.adopt(c, nc)
+	via.attach(c)
 	sh.work.begin()
 	sh.wheel.add(c) // from here on there is a clock
 	return c
 }
 
 // start hands the connection to its driver; every connection is started. rest
-// are bytes that came with the handshake.
+// are bytes that came with the handshake; they are not kept.
 func (c *Conn) start(h Handler, rest []byte) {
 	c.h = h
 	c.sh.stats.opened.Add(1)
@@ -677,7 +677,10 @@ func (c *Conn) Cut() {
 	c.discard()
 }
 
-var errCut = errors.New("connection cut")
+var (
+	errCut  = errors.New("connection cut")
+	errQuit = errors.New("handler ended its goroutine")
+)
 
 // cutLocked closes the socket; the reading goroutine will notice. mu is held.
 func (c *Conn) cutLocked(err error) {

@@ -132,9 +132,9 @@ func (d *Dialer) client(ctx context.Context, nc net.Conn, u *url.URL, h Handler)
 	if !stop() {
 		return fail(ctx.Err())
 	}
-	c := newConn(sh.pick(), nc, true, proto)
+	c := newConn(sh.pick(), netCarrier{nc}, true, proto)
 	c.deflate = deflate
-	c.start(h, append([]byte(nil), rest...))
+	c.start(h, rest)
 	return c, nil
 }
 

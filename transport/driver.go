@@ -8,7 +8,8 @@ type driver interface {
 	// name is shown in Stats.
 	name() Driver
 
-	// start begins to read. rest are bytes that have already been read.
+	// start begins to read. rest are bytes that have already been read; it must
+	// not be kept.
 	start(c *Conn, rest []byte)
 
 	// wake has the queue of c written soon, by somebody else. It is called once

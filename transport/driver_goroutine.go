@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -25,7 +26,7 @@ const (
 
 var readPool = sync.Pool{New: func() any { return new([readSize]byte) }}
 
-func (d goroutineDriver) start(c *Conn, rest []byte) { go d.read(c, rest) }
+func (d goroutineDriver) start(c *Conn, rest []byte) { go d.read(c, bytes.Clone(rest)) }
 
 // read serves one connection until its end. It runs on a fresh goroutine,
 // because the one that did the handshake has a grown stack.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"syscall"
@@ -28,10 +29,13 @@ type pollDriver struct{}
 type socket struct {
 	fd      int32  // valid until release
 	slot    uint32 // in poller.slots
-	mask    uint8  // what epoll waits for; 0 if it does not know the descriptor
+	mask    uint8  // what epoll waits for, or disarmed; 0 if it does not know the descriptor
 	stalled bool   // the rest of a flush waits for EPOLLOUT
 	started bool   // it has a slot
 }
+
+// disarmed as a mask means that epoll knows the descriptor and waits for nothing.
+const disarmed = 0x80
 
 // poller waits for the sockets of one shard.
 //
@@ -48,15 +52,20 @@ type poller struct {
 
 	// Touched by its goroutine only.
 	events [256]syscall.EpollEvent
-	ready  [256]*Conn
+	ready  [256]polled
 	buf    [64 << 10]byte
 	cur    *Conn // being fed
 }
 
-// slot is a place for a connection. The generation tells an event of the
-// connection that is there from one of its predecessor's.
+// polled is what sockets belong to: a Conn, or the opening handshake before it.
+type polled interface {
+	handle(p *poller, events uint32)
+}
+
+// slot is a place for a socket. The generation tells an event of the one that is
+// there from one of its predecessor's.
 type slot struct {
-	c   *Conn
+	of  polled
 	gen uint32
 }
 
@@ -65,24 +74,43 @@ const lingerEmpty = 100 * time.Millisecond
 
 func newPoller() *poller { return new(poller) }
 
-// add enters c. It opens the set if there is none.
-func (p *poller) add(c *Conn) error {
+// add enters a socket, and opens the set if there is none.
+func (p *poller) add(of polled) (at uint32, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.n++
 	if p.file == nil {
 		if err := p.open(); err != nil {
 			p.n--
-			return err
+			return 0, err
 		}
 	}
 	if l := len(p.free); l > 0 {
-		c.sock.slot, p.free = p.free[l-1], p.free[:l-1]
+		at, p.free = p.free[l-1], p.free[:l-1]
 	} else {
-		c.sock.slot = uint32(len(p.slots))
+		at = uint32(len(p.slots))
 		p.slots = append(p.slots, slot{})
 	}
-	p.slots[c.sock.slot].c = c
+	p.slots[at].of = of
+	return at, nil
+}
+
+// replace gives a slot to another, for the same socket.
+func (p *poller) replace(at uint32, of polled) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.slots[at].of = of
+}
+
+// control changes what the set waits for at the socket of a slot.
+func (p *poller) control(op, fd int, at uint32, events uint32) error {
+	p.mu.Lock()
+	gen, ep := p.slots[at].gen, p.ep
+	p.mu.Unlock()
+	ev := syscall.EpollEvent{Events: events, Fd: int32(at), Pad: int32(gen)}
+	if errno := epollCtl(ep, op, fd, &ev); errno != 0 {
+		return os.NewSyscallError("epoll_ctl", errno) // out of memory, or of watches
+	}
 	return nil
 }
 
@@ -107,14 +135,14 @@ func (p *poller) open() error {
 	return nil
 }
 
-// remove takes c out.
-func (p *poller) remove(c *Conn) {
+// remove takes a socket out, which has been closed.
+func (p *poller) remove(at uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := &p.slots[c.sock.slot]
-	s.c = nil
+	s := &p.slots[at]
+	s.of = nil
 	s.gen++
-	p.free = append(p.free, c.sock.slot)
+	p.free = append(p.free, at)
 	if p.n--; p.n == 0 {
 		p.expire()
 	}
@@ -177,8 +205,6 @@ func (p *poller) run(f *os.File, raw syscall.RawConn) {
 	}
 }
 
-var errQuit = errors.New("handler ended its goroutine")
-
 // turn handles events until there are none, and then reports false, so that
 // the runtime waits for more.
 func (p *poller) turn(ep uintptr) bool {
@@ -190,20 +216,21 @@ func (p *poller) turn(ep uintptr) bool {
 		p.mu.Lock()
 		for i, ev := range p.events[:n] {
 			if s := &p.slots[ev.Fd]; s.gen == uint32(ev.Pad) {
-				p.ready[i] = s.c
+				p.ready[i] = s.of
 			}
 		}
 		p.mu.Unlock()
-		for i, c := range p.ready[:n] {
-			if c != nil {
-				p.handle(c, p.events[i].Events)
+		for i, of := range p.ready[:n] {
+			if of != nil {
+				of.handle(p, p.events[i].Events)
 				p.ready[i] = nil
 			}
 		}
 	}
 }
 
-func (p *poller) handle(c *Conn, events uint32) {
+// handle does what the events of a connection ask for.
+func (c *Conn) handle(p *poller, events uint32) {
 	const gone = syscall.EPOLLERR | syscall.EPOLLHUP
 	if events&(syscall.EPOLLOUT|gone) != 0 {
 		c.mu.Lock()
@@ -276,13 +303,8 @@ func arm(c *Conn) error {
 	case want == 0:
 		op = syscall.EPOLL_CTL_DEL // epoll would report errors all the same
 	}
-	p := c.sh.poll
-	p.mu.Lock()
-	gen, ep := p.slots[s.slot].gen, p.ep
-	p.mu.Unlock()
-	ev := syscall.EpollEvent{Events: uint32(want), Fd: int32(s.slot), Pad: int32(gen)}
-	if errno := control(ep, op, int(s.fd), &ev); errno != 0 {
-		return os.NewSyscallError("epoll_ctl", errno) // out of memory, or of watches
+	if err := c.sh.poll.control(op, int(s.fd), s.slot, uint32(want)); err != nil {
+		return err
 	}
 	s.mask = want
 	return nil
@@ -297,7 +319,12 @@ func (pollDriver) start(c *Conn, rest []byte) {
 		c.feed(rest)
 	}
 	c.mu.Lock()
-	err := c.sh.poll.add(c)
+	var err error
+	if c.sock.mask == 0 {
+		c.sock.slot, err = c.sh.poll.add(c)
+	} else {
+		c.sh.poll.replace(c.sock.slot, c) // it was polled for the handshake
+	}
 	if err == nil {
 		c.sock.started = true
 		err = arm(c)
@@ -394,21 +421,28 @@ func (pollDriver) release(c *Conn) {
 	c.sock.fd = -1
 	c.sh.stats.polled.Add(-1)
 	if c.sock.started {
-		c.sh.poll.remove(c)
+		c.sh.poll.remove(c.sock.slot)
 	}
 }
 
-// detach takes the socket out of nc, which is closed, and makes it c's.
-func detach(c *Conn, nc net.Conn) bool {
+// attachFD makes a socket the one of c.
+func attachFD(c *Conn, fd int, addr netip.AddrPort) {
+	c.drv, c.sock.fd, c.peer = drvPoll, int32(fd), newAddress(addr)
+	c.sh.stats.polled.Add(1)
+}
+
+// detach takes the socket out of nc, which is closed then. It reports false,
+// and has done nothing, if nc is none that can be polled.
+func detach(nc net.Conn) (fd int, addr netip.AddrPort, ok bool) {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
-		return false
+		return -1, addr, false
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
-		return false
+		return -1, addr, false
 	}
-	fd := -1
+	fd = -1
 	err = raw.Control(func(old uintptr) {
 		n, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 0)
 		if errno == 0 {
@@ -416,14 +450,13 @@ func detach(c *Conn, nc net.Conn) bool {
 		}
 	})
 	if err != nil || fd < 0 {
-		return false
+		return -1, addr, false
 	}
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		c.peer = newAddress(a.AddrPort())
+		addr = a.AddrPort()
 	}
 	nc.Close() //nolint:errcheck // the duplicate is what counts
-	c.sock.fd = int32(fd)
-	return true
+	return fd, addr, true
 }
 
 // ---- system calls
@@ -473,7 +506,7 @@ func wait(ep int, events []syscall.EpollEvent) int {
 	return int(n)
 }
 
-func control(ep, op, fd int, ev *syscall.EpollEvent) syscall.Errno {
+func epollCtl(ep, op, fd int, ev *syscall.EpollEvent) syscall.Errno {
 	_, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(ep), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(ev)), 0, 0)
 	return errno
 }

@@ -26,33 +26,21 @@ const (
 // waiting for its deadline. The end of the stream is io.EOF before the first
 // byte and io.ErrUnexpectedEOF after it. Deadlines are up to the caller.
 func readHead(r io.Reader, buf []byte) (head, rest []byte, err error) {
-	buf = buf[:cap(buf)]
-	n, scanned, empty := 0, 0, 0
-	for {
-		if n == len(buf) {
-			return nil, nil, &StatusError{
-				Status: http.StatusRequestHeaderFieldsTooLarge,
-				Reason: "the head is larger than " + strconv.Itoa(len(buf)) + " bytes",
-			}
-		}
-		m, err := r.Read(buf[n:])
-		n += m
-		for ; scanned < n; scanned++ {
-			if buf[scanned] != '\n' {
-				continue
-			}
-			if scanned == 0 || buf[scanned-1] != '\r' {
-				return nil, nil, badRequest("a line ends in LF without CR")
-			}
-			if scanned >= 3 && buf[scanned-2] == '\n' && buf[scanned-3] == '\r' {
-				end := scanned + 1
-				// A capacity that ends with the head keeps an append to it
-				// from writing over rest.
-				return buf[:end:end], buf[end:n], nil
-			}
-		}
+	buf = buf[:0:cap(buf)]
+	var scan headScanner
+	for empty := 0; ; {
+		n := len(buf)
+		m, err := r.Read(buf[n:cap(buf)])
+		buf = buf[:n+m]
+		end, refused := scan.end(buf, cap(buf))
 		switch {
-		case err == io.EOF && n > 0:
+		case refused != nil:
+			return nil, nil, refused
+		case end > 0:
+			// A capacity that ends with the head keeps an append to it from
+			// writing over rest.
+			return buf[:end:end], buf[end:], nil
+		case err == io.EOF && len(buf) > 0:
 			return nil, nil, io.ErrUnexpectedEOF
 		case err != nil:
 			return nil, nil, err
@@ -64,6 +52,34 @@ func readHead(r io.Reader, buf []byte) (head, rest []byte, err error) {
 			}
 		}
 	}
+}
+
+// headScanner looks for the end of a head that comes in parts.
+type headScanner struct{ scanned int }
+
+// end returns the length of the head at the beginning of buf, or 0 if it has not
+// come whole. It goes on where it stopped the last time. limit is the most that
+// a head may be.
+func (h *headScanner) end(buf []byte, limit int) (int, *StatusError) {
+	for n := min(len(buf), limit); h.scanned < n; h.scanned++ {
+		at := h.scanned
+		if buf[at] != '\n' {
+			continue
+		}
+		if at == 0 || buf[at-1] != '\r' {
+			return 0, badRequest("a line ends in LF without CR")
+		}
+		if at >= 3 && buf[at-2] == '\n' && buf[at-3] == '\r' {
+			return at + 1, nil
+		}
+	}
+	if len(buf) >= limit {
+		return 0, &StatusError{
+			Status: http.StatusRequestHeaderFieldsTooLarge,
+			Reason: "the head is larger than " + strconv.Itoa(limit) + " bytes",
+		}
+	}
+	return 0, nil
 }
 
 // appendRequestHead appends the head of the request as net/http read it, so

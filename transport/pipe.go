@@ -45,8 +45,8 @@ func (d *Dialer) Pipe(ctx context.Context, s *Server, path string, h Handler) (*
 func Pipe(server, client Handler, o *Options) (serverEnd, clientEnd *Conn) {
 	sh := newSharedOf(o, 1).pick()
 	a, b := net.Pipe()
-	serverEnd = newConn(sh, a, false, "")
-	clientEnd = newConn(sh, b, true, "")
+	serverEnd = newConn(sh, netCarrier{a}, false, "")
+	clientEnd = newConn(sh, netCarrier{b}, true, "")
 	serverEnd.deflate, clientEnd.deflate = sh.opts.Deflate, sh.opts.Deflate
 	serverEnd.start(server, nil)
 	clientEnd.start(client, nil)

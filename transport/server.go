@@ -27,6 +27,7 @@ type Server struct {
 	perIP     map[netip.Addr]*ipCount
 	opening   sync.WaitGroup        // handshakes under way
 	pending   map[net.Conn]struct{} // the sockets of those that come from a listener
+	polled    openings              // those that the poller reads
 	refusals  atomic.Int64          // being answered
 }
 
@@ -117,6 +118,7 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		pause = 0
 		s.ServeConn(nc)
+		s.acceptMore(l)
 	}
 }
 
@@ -145,12 +147,21 @@ func (s *Server) isClosed() bool {
 // the connection. It owns nc from now on.
 func (s *Server) ServeConn(nc net.Conn) {
 	deadline := time.Now().Add(s.sh.opts.HandshakeTimeout)
-	nc.SetDeadline(deadline) //nolint:errcheck // a Conn without deadlines is closed by Shutdown
-	ip, refusal := s.enter(nc, nc.RemoteAddr())
-	if refusal == nil {
-		s.sh.pick().work.add(job{t: &opening{s: s, nc: nc, ip: ip, deadline: deadline}})
+	if s.pollOpening(nc, deadline) {
 		return
 	}
+	nc.SetDeadline(deadline) //nolint:errcheck // a Conn without deadlines is closed by Shutdown
+	ip, refusal := s.enter(nc, nc.RemoteAddr())
+	if refusal != nil {
+		s.refuseSoon(nc, refusal)
+		return
+	}
+	sh := s.sh.pick()
+	sh.work.add(job{t: &netOpening{opening{s, ip, deadline}, sh, nc}})
+}
+
+// refuseSoon answers a connection that is one too many.
+func (s *Server) refuseSoon(nc net.Conn, refusal *StatusError) {
 	// An answer costs a descriptor for up to lingerTimeout, and over TLS a
 	// handshake: those that come faster get none.
 	if s.refusals.Add(1) > maxRefusals {
@@ -260,49 +271,66 @@ func (s *Server) refuse(nc net.Conn, e *StatusError) {
 	}
 }
 
-// opening is the Task of an opening handshake on a raw connection.
+// opening is an opening handshake that does not come over net/http.
 type opening struct {
 	s        *Server
-	nc       net.Conn
 	ip       *ipCount
 	deadline time.Time
-	err      error // how it failed
+}
+
+// netOpening is the Task of one over any net.Conn, which waits for the peer.
+type netOpening struct {
+	opening
+	sh *shard
+	nc net.Conn
 }
 
 // Run implements Task.
-func (o *opening) Run() {
-	s, nc := o.s, o.nc
-	o.err = errQuit // unless the hook returns
-	defer func() {
-		if o.err == nil {
-			return
-		}
-		s.leave(o.ip)
-		var e *StatusError
-		if errors.As(o.err, &e) {
-			s.refuse(nc, e)
-		} else {
-			s.sh.stats().refused.Add(1)
-			nc.Close() //nolint:errcheck // the peer has gone, or said nothing in time
-		}
-		s.opened(nc)
-	}()
-	o.err = o.do()
-}
-
-func (o *opening) do() error {
+func (o *netOpening) Run() {
 	buf := getHeadBuffer(o.s.sh.opts.MaxHandshakeBytes)
 	defer putHeadBuffer(buf)
+	toNet := func() net.Conn { return o.nc }
 	head, rest, err := readHead(o.nc, *buf)
 	if err != nil {
-		return err
+		o.end(err, toNet)
+		return
 	}
-	hs, err := o.s.check(head, o.nc.RemoteAddr(), connTLS(o.nc), o.deadline)
-	if err != nil {
-		return err
+	o.do(o.sh, netCarrier{o.nc}, head, rest, connTLS(o.nc), toNet)
+}
+
+// do does what follows the reading of the head. toNet is called if that fails.
+func (o *opening) do(sh *shard, via carrier, head, rest []byte, state *tls.ConnectionState, toNet func() net.Conn) {
+	err := errQuit // unless the hook returns
+	defer func() {
+		if err != nil {
+			o.end(err, toNet)
+		}
+	}()
+	hs, failed := o.s.check(head, via.RemoteAddr(), state, o.deadline)
+	if failed != nil {
+		err = failed
+		return
 	}
-	o.err = nil // if accept ends the goroutine, upgrade sees to it
-	return o.s.upgrade(o.nc, o.ip, head, rest, hs)
+	err = nil // if accept ends the goroutine, upgrade sees to it
+	err = o.s.upgrade(sh, via, o.ip, head, rest, hs)
+}
+
+// end ends a handshake that has failed.
+func (o *opening) end(err error, toNet func() net.Conn) {
+	s := o.s
+	s.leave(o.ip)
+	nc := toNet()
+	var e *StatusError
+	switch {
+	case nc == nil:
+		s.sh.stats().refused.Add(1)
+	case errors.As(err, &e):
+		s.refuse(nc, e)
+	default:
+		s.sh.stats().refused.Add(1)
+		nc.Close() //nolint:errcheck // the peer has gone, or said nothing in time
+	}
+	s.opened(nc)
 }
 
 // headBuffers are for request heads of headSize, the default limit.
@@ -369,30 +397,32 @@ func (s *Server) ask(ctx context.Context, hs *Handshake) (principal any, err err
 }
 
 // upgrade answers 101 and starts the connection. It ends what enter began.
-func (s *Server) upgrade(nc net.Conn, ip *ipCount, head, rest []byte, hs *Handshake) error {
+func (s *Server) upgrade(sh *shard, via carrier, ip *ipCount, head, rest []byte, hs *Handshake) error {
 	answer, err := appendUpgrade(nil, head, hs)
 	if err != nil {
 		return err
 	}
-	if _, err := nc.Write(answer); err != nil {
+	if _, err := via.Write(answer); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	delete(s.pending, nc) // Shutdown must not hurry it any more
-	s.mu.Unlock()
-	if err := nc.SetDeadline(time.Time{}); err != nil {
+	if n, ok := via.(netCarrier); ok {
+		s.mu.Lock()
+		delete(s.pending, n.Conn) // Shutdown must not hurry it any more
+		s.mu.Unlock()
+	}
+	if err := via.answered(); err != nil {
 		return err
 	}
-	c := newConn(s.sh.pick(), nc, false, hs.Subprotocol)
+	c := newConn(sh, via, false, hs.Subprotocol)
 	c.ip, c.deflate = ip, hs.Deflate
-	defer s.opened(nc)
+	defer s.opened(nil)
 	var h Handler
 	defer func() {
 		if h == nil { // accept has panicked, which net/http survives
 			h = nobody{}
 			c.Cut()
 		}
-		c.start(h, append([]byte(nil), rest...))
+		c.start(h, rest)
 	}()
 	h = s.accept(c, hs)
 	if s.isClosed() { // Shutdown may have looked before the connection was there
@@ -444,7 +474,7 @@ func (s *Server) hijack(w http.ResponseWriter, ip *ipCount, head []byte, hs *Han
 	}
 	nc.SetDeadline(deadline) //nolint:errcheck // upgrade clears it, and fails if it cannot
 	rest, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	if err := s.upgrade(nc, ip, head, rest, hs); err != nil {
+	if err := s.upgrade(s.sh.pick(), netCarrier{nc}, ip, head, rest, hs); err != nil {
 		nc.Close() //nolint:errcheck // the peer has gone
 		return err
 	}
@@ -497,6 +527,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		nc.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // a Conn without deadlines is cut below
 	}
 	s.mu.Unlock()
+	s.polled.hurry()
 
 	s.sh.rest()
 	for _, c := range s.sh.all() {

@@ -100,15 +100,35 @@ func (sh *shared) snapshot() Stats {
 	return st
 }
 
-// adopt gives c its driver. A socket that is polled is taken out of nc, which is
-// closed.
-func (s *shard) adopt(c *Conn, nc net.Conn) {
-	if s.poll != nil && detach(c, nc) {
-		c.drv = drvPoll
-		s.stats.polled.Add(1)
-		return
+// carrier is what a connection comes over, until its driver has it.
+type carrier interface {
+	RemoteAddr() net.Addr
+
+	// Write writes the answer of the opening handshake, which may take until the
+	// deadline of that.
+	Write(p []byte) (int, error)
+
+	// answered says that this has been done: the deadline is no more.
+	answered() error
+
+	// attach gives c, whose shard is set, its driver and its socket.
+	attach(c *Conn)
+}
+
+// netCarrier is a network connection. A socket that can be polled is taken out
+// of it, and it is closed.
+type netCarrier struct{ net.Conn }
+
+func (n netCarrier) answered() error { return n.SetDeadline(time.Time{}) }
+
+func (n netCarrier) attach(c *Conn) {
+	if c.sh.poll != nil {
+		if fd, addr, ok := detach(n.Conn); ok {
+			attachFD(c, fd, addr)
+			return
+		}
 	}
-	c.nc = nc
+	c.nc = n.Conn
 }
 
 // ticks converts a span to ticks of the wheel, rounding up.
