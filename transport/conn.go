@@ -491,6 +491,10 @@ func (c *Conn) endFlush() {
 func (c *Conn) nextWrite(limit int) (vec *net.Buffers, fin, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.nextLocked(limit)
+}
+
+func (c *Conn) nextLocked(limit int) (vec *net.Buffers, fin, ok bool) {
 	if c.corked {
 		c.corked = false
 		c.writeSince = c.sh.wheel.now()
@@ -514,9 +518,9 @@ func (c *Conn) nextWrite(limit int) (vec *net.Buffers, fin, ok bool) {
 	return c.q.window(c, limit), false, true
 }
 
-// wrote tells what became of nextWrite's bytes. After an error the flush is
-// over.
-func (c *Conn) wrote(n int, err error) {
+// wrote tells what became of those bytes, and returns what is next, as nextWrite
+// does. After an error there is nothing.
+func (c *Conn) wrote(n int, err error, limit int) (vec *net.Buffers, fin, ok bool) {
 	c.mu.Lock()
 	frames := c.q.consume(n)
 	if n > 0 {
@@ -525,16 +529,17 @@ func (c *Conn) wrote(n int, err error) {
 		c.sh.stats.framesOut.Add(uint64(frames))
 		c.sh.stats.writes.Add(1)
 	}
-	if err != nil {
-		c.flushing = false
-		c.lose(err)
-		c.discard()
-		c.settled()
+	if err == nil {
+		defer c.mu.Unlock()
+		return c.nextLocked(limit)
 	}
+	c.flushing = false
+	c.lose(err)
+	c.discard()
+	c.settled()
 	c.mu.Unlock()
-	if err != nil {
-		c.driver().resume(c)
-	}
+	c.driver().resume(c)
+	return nil, false, false
 }
 
 // lose ends the writing after an error. The peer may have said why before it

@@ -103,14 +103,8 @@ func (d goroutineDriver) write(c *Conn) {
 	if !vectored {
 		limit = readSize
 	}
-	for {
-		vec, fin, ok := c.nextWrite(limit)
-		if !ok {
-			if fin {
-				d.fin(c)
-			}
-			break
-		}
+	vec, fin, ok := c.nextWrite(limit)
+	for ok {
 		var n int64
 		var err error
 		switch {
@@ -133,10 +127,10 @@ func (d goroutineDriver) write(c *Conn) {
 			k, err = c.nc.Write(b)
 			n = int64(k)
 		}
-		c.wrote(int(n), err)
-		if err != nil {
-			break
-		}
+		vec, fin, ok = c.wrote(int(n), err, limit)
+	}
+	if fin {
+		d.fin(c)
 	}
 	if scratch != nil {
 		readPool.Put(scratch)

@@ -341,26 +341,21 @@ func (d pollDriver) push(c *Conn) { d.write(c) }
 
 // write writes until nothing is left or the socket takes no more.
 func (d pollDriver) write(c *Conn) {
-	for {
-		vec, fin, ok := c.nextWrite(writeSize)
-		if !ok {
-			if fin {
-				d.fin(c)
-			}
-			return
-		}
+	vec, fin, ok := c.nextWrite(writeSize)
+	for ok {
 		n, errno := writev(int(c.sock.fd), *vec)
 		switch errno {
-		case 0:
-			c.wrote(n, nil)
-		case syscall.EINTR:
+		case 0, syscall.EINTR:
+			vec, fin, ok = c.wrote(n, nil, writeSize)
 		case syscall.EAGAIN:
 			c.stall()
 			return
 		default:
-			c.wrote(0, os.NewSyscallError("write", errno))
-			return
+			vec, fin, ok = c.wrote(0, os.NewSyscallError("write", errno), writeSize)
 		}
+	}
+	if fin {
+		d.fin(c)
 	}
 }
 

@@ -40,17 +40,14 @@ func (*feederDriver) release(*Conn)       {}
 func (f *feederDriver) push(c *Conn)      { f.write(c) }
 func (f *feederDriver) wake(c *Conn)      { f.write(c) }
 func (f *feederDriver) write(c *Conn) {
-	for {
-		vec, _, ok := c.nextWrite(writeSize)
-		if !ok {
-			return
-		}
+	vec, _, ok := c.nextWrite(writeSize)
+	for ok {
 		n := 0
 		for _, b := range *vec {
 			f.Out = append(f.Out, b...)
 			n += len(b)
 		}
-		c.wrote(n, nil)
+		vec, _, ok = c.wrote(n, nil, writeSize)
 	}
 }
 
