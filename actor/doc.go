@@ -55,9 +55,12 @@
 //	              └──── each member ◄── room (actor) ◄── Broadcast ◄───────┘
 //	                    one write        once encoded
 //
-// The transport's reader gathers the messages of one read; a goroutine that
-// exists only while there is work runs them. The reply, and whatever a method
-// sends, is appended to the connection's queue and written without waiting.
+// The transport's reader gathers the messages of one read; one of a few workers
+// runs them, and another one is made ready before, in case a method waits. The
+// replies, and whatever else was sent to the connection meanwhile, leave in one
+// write when the last of these messages is done, but two milliseconds after a
+// method has begun to wait at the latest. Methods that never wait can be declared
+// NonBlocking: they run where they are read.
 //
 // # Order
 //

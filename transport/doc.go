@@ -4,19 +4,38 @@
 //
 // # Route of a message
 //
-// The driver of a connection reads what the socket has into a pooled buffer
-// and feeds it to the Conn. The Conn parses it there, unmasks it in place,
-// checks it against the RFC and against the limits of Options, and calls
-// Handler.OnMessage with a slice of that same buffer. In the other direction
+// The driver of a connection reads what the socket has into a buffer that it
+// shares with others, and feeds it to the Conn. The Conn parses it there, unmasks
+// it in place, checks it against the RFC and against the limits of Options, and
+// calls Handler.OnMessage with a slice of that same buffer. In the other direction
 // Conn.Send frames the message into the connection's queue, bounded in bytes
 // and in frames; all that has gathered there leaves in one write. A message for
-// many connections is framed once, as a Frame, and only referred to by their
-// queues.
+// many connections is framed once, as a Frame, several of them are put together
+// once, as a Batch, and the queues only refer to them.
 //
 // If permessage-deflate is agreed on (RFC 7692), a message is inflated from that
 // buffer, or from where its fragments were gathered, into a pooled one, and
 // checked afterwards; one to be sent is deflated on the sender's goroutine before
 // it is queued, a Frame when the first connection wants it so.
+//
+// # Drivers
+//
+// DriverPoll serves plaintext TCP on Linux, from Serve as well as from net/http.
+// It takes the socket out of Go's runtime and waits for it with epoll: one
+// goroutine for each processor reads, and an idle connection has neither a
+// goroutine nor a buffer. Heads of handshakes are read in the same way.
+// DriverGoroutine serves everything else, with a goroutine for each connection
+// that reads: other systems, TLS, net.Pipe. Both have the same Conn above them,
+// and pass the same tests. Options.Driver chooses, Stats and Conn.Driver tell.
+//
+// # Who runs what
+//
+// Handlers are called where the connection is read, so they must not wait. What
+// may wait is a Task, given to Conn.Schedule. Tasks and writes are worked off by
+// a few goroutines, as leader and followers: before one begins a task, another
+// is made ready to run, so that it takes over when the task waits. While a task
+// runs its connection is corked: what is sent to it leaves in one write when the
+// task returns, or after two milliseconds.
 //
 // # Backpressure
 //
@@ -26,7 +45,7 @@
 //
 // # Time
 //
-// One coarse wheel for all connections of a Server watches pings, half-received
+// A coarse wheel for the connections of each processor watches pings, half-received
 // frames, stalled writes and close handshakes; it is at most a sixteenth of the
 // shortest limit, and never more than 250 ms, late. There are no timers per
 // connection.
