@@ -1,6 +1,9 @@
 package transport
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // Feeder is a connection without a socket and without time: what it would read
 // is given to Feed, what it writes is appended to Out.
@@ -113,4 +116,13 @@ func DeflatedFrame(f *Frame) []byte {
 		return nil
 	}
 	return f.z.b
+}
+
+// Standstill makes the server's clocks believe that nothing has run for d.
+func (s *Server) Standstill(d time.Duration) {
+	for _, sh := range s.sh.shards {
+		sh.wheel.mu.Lock()
+		sh.wheel.start = sh.wheel.start.Add(-d)
+		sh.wheel.mu.Unlock()
+	}
 }

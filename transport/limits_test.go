@@ -604,3 +604,30 @@ func TestMessageTimeout(t *testing.T) {
 		})
 	})
 }
+
+// Verify that a time in which the whole process has stood still is not held
+// against a peer.
+func TestStandstill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := newRecorder()
+		s := acceptServer(t, func(*transport.Conn, *transport.Handshake) transport.Handler { return rec }, &transport.Options{FrameTimeout: 10 * time.Second})
+		p := dialPeer(t, s)
+		frame := masked(fin|opText, "whole")
+		p.write(frame[:3])
+		synctest.Wait()
+		s.Standstill(time.Hour)
+		time.Sleep(5 * time.Second)
+		p.write(frame[3:])
+		synctest.Wait()
+		if diff := cmp.Diff([]message{text("whole")}, rec.messages()); diff != "" {
+			t.Error(diff)
+		}
+		p.write(frame[:3])
+		time.Sleep(11 * time.Second)
+		if f := p.read(); f.closeCode() != 1008 {
+			t.Errorf("%v instead of a close frame: there is no time any more", f)
+		}
+		p.nc.Close()
+		rec.end(t)
+	})
+}

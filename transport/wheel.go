@@ -46,7 +46,7 @@ func (w *wheel) add(c *Conn) {
 	w.n++
 	if !w.running {
 		w.running = true
-		w.advance()
+		w.advance(math.MaxInt64 / 2)
 		w.at = w.ticks.Load()
 		go w.run()
 	}
@@ -54,7 +54,20 @@ func (w *wheel) add(c *Conn) {
 	w.insert(c, w.at+1)
 }
 
-func (w *wheel) advance() { w.ticks.Store(int64(time.Since(w.start)/w.tick) + 1) }
+// advance moves the time to now, but not by more than most ticks. mu is held.
+func (w *wheel) advance(most int64) {
+	now := int64(time.Since(w.start)/w.tick) + 1
+	if late := now - w.ticks.Load() - most; late > 0 {
+		now -= late
+		w.start = w.start.Add(time.Duration(late) * w.tick)
+	}
+	w.ticks.Store(now)
+}
+
+// maxStep is how far the wheel turns at once while there are connections. If the
+// process has stood still for longer, the peers are not to blame for it, and what
+// they have sent meanwhile is still to be read.
+const maxStep = 8
 
 // insert puts c into the slot of due, or into the furthest if due is beyond
 // the horizon: there it is looked at and put forward again.
@@ -173,8 +186,7 @@ func (w *wheel) run() {
 		case <-t.C:
 		case <-w.quit:
 		}
-		w.advance()
-		if !w.turn(w.ticks.Load()) {
+		if !w.turn() {
 			return
 		}
 	}
@@ -182,9 +194,11 @@ func (w *wheel) run() {
 
 // turn looks at all that is due by now. It reports false, and the goroutine
 // ends, when nothing is left to watch.
-func (w *wheel) turn(now int64) bool {
+func (w *wheel) turn() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.advance(maxStep)
+	now := w.now()
 	for w.at < now {
 		w.at++
 		if now-w.at >= wheelSlots {
