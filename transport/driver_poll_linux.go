@@ -483,7 +483,7 @@ func writev(fd int, bs [][]byte) (int, syscall.Errno) {
 			iov[i].Base = unsafe.SliceData(b)
 			iov[i].SetLen(len(b))
 		}
-		n, _, errno = syscall.RawSyscall(syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&iov)), uintptr(k))
+		n, errno = sendVec(fd, &iov, k)
 	}
 	if errno != 0 {
 		return 0, errno

@@ -95,15 +95,23 @@ func putOutq(q *outq) {
 	outqPool.Put(q)
 }
 
-// room returns the last chunk of q.in, with room for n more bytes.
+// room returns the last chunk of q.in, with room for n more bytes. A small chunk
+// that is full is exchanged for a larger one, so that what is not much goes out
+// in one piece.
 func (q *outq) room(n int) *segment {
-	if l := len(q.in); l > 0 {
-		if s := &q.in[l-1]; s.chunk != nil && cap(s.b)-len(s.b) >= n {
+	if l := len(q.in); l > 0 && q.in[l-1].chunk != nil {
+		s := &q.in[l-1]
+		if cap(s.b)-len(s.b) >= n {
 			return s
 		}
-		if s := &q.in[l-1]; s.chunk != nil {
-			n = max(n, min(2*cap(s.b), growthLimit)) // more is coming: take more at a time
+		if cap(s.b) < growthLimit && len(s.b)+n <= maxChunk {
+			c := getChunk(max(len(s.b)+n, 4*cap(s.b)))
+			s.b = append(c.b, s.b...)
+			putChunk(s.chunk)
+			s.chunk = c
+			return s
 		}
+		n = max(n, growthLimit) // more is coming: take more at a time
 	}
 	c := getChunk(n)
 	q.in = append(q.in, segment{b: c.b, chunk: c})
