@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -51,8 +52,8 @@ type poller struct {
 	resting bool // it ends as soon as there is no connection
 
 	// Touched by its goroutine only.
-	events [256]syscall.EpollEvent
-	ready  [256]polled
+	events [maxEvents]syscall.EpollEvent
+	ready  [maxEvents]polled
 	buf    [64 << 10]byte
 	cur    *Conn // being fed
 }
@@ -68,6 +69,9 @@ type slot struct {
 	of  polled
 	gen uint32
 }
+
+// maxEvents is how many sockets are read before others get the processor.
+const maxEvents = 32
 
 // lingerEmpty is how long a poller without connections stays.
 const lingerEmpty = 100 * time.Millisecond
@@ -226,6 +230,7 @@ func (p *poller) turn(ep uintptr) bool {
 				p.ready[i] = nil
 			}
 		}
+		runtime.Gosched() // what has been read is still warm: let it be worked on
 	}
 }
 
