@@ -44,7 +44,8 @@ func (s *Server) pollOpening(nc net.Conn, deadline time.Time) bool {
 }
 
 // acceptMore accepts what waits beside a connection that was accepted, without
-// making Go's runtime know it.
+// making Go's runtime know it. The listener is let go before a handshake begins:
+// its Close, which Shutdown calls under Server.mu, waits for that.
 func (s *Server) acceptMore(l net.Listener) {
 	tcp, ok := l.(*net.TCPListener)
 	if !ok || s.sh.driver() != DriverPoll {
@@ -54,23 +55,41 @@ func (s *Server) acceptMore(l net.Listener) {
 	if err != nil {
 		return
 	}
-	raw.Control(func(listener uintptr) { //nolint:errcheck // Accept will tell
-		for {
-			fd, from, err := syscall.Accept4(int(listener), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
-			if err != nil {
-				return // nobody waits, or Accept will tell
+	var batch [64]accepted
+	for n := len(batch); n == len(batch); {
+		n = 0
+		raw.Control(func(listener uintptr) { //nolint:errcheck // Accept will tell
+			for n < len(batch) {
+				fd, from, err := syscall.Accept4(int(listener), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
+				if err != nil {
+					return // nobody waits, or Accept will tell
+				}
+				batch[n] = accepted{fd, from}
+				n++
 			}
-			syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1) //nolint:errcheck // it would be slower, no more
-			var addr netip.AddrPort
-			switch a := from.(type) {
-			case *syscall.SockaddrInet4:
-				addr = netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
-			case *syscall.SockaddrInet6:
-				addr = netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
-			}
-			s.openFD(fd, addr, time.Now().Add(s.sh.opts.HandshakeTimeout))
+		})
+		for _, a := range batch[:n] {
+			a.open(s)
 		}
-	})
+	}
+}
+
+// accepted is a socket that Go's runtime does not know.
+type accepted struct {
+	fd   int
+	from syscall.Sockaddr
+}
+
+func (a accepted) open(s *Server) {
+	syscall.SetsockoptInt(a.fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1) //nolint:errcheck // it would be slower, no more
+	var addr netip.AddrPort
+	switch from := a.from.(type) {
+	case *syscall.SockaddrInet4:
+		addr = netip.AddrPortFrom(netip.AddrFrom4(from.Addr), uint16(from.Port))
+	case *syscall.SockaddrInet6:
+		addr = netip.AddrPortFrom(netip.AddrFrom16(from.Addr).Unmap(), uint16(from.Port))
+	}
+	s.openFD(a.fd, addr, time.Now().Add(s.sh.opts.HandshakeTimeout))
 }
 
 // openFD begins the handshake on a socket, which it owns.
