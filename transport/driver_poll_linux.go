@@ -244,6 +244,7 @@ func (c *Conn) handle(p *poller, events uint32) {
 		c.mu.Unlock()
 		if stalled {
 			pollDriver{}.write(c)
+			c.rearm() // unless it has stalled again, EPOLLOUT would be reported for ever
 		}
 	}
 	if events&(syscall.EPOLLIN|gone) == 0 {
