@@ -283,6 +283,7 @@ func (c *Conn) rearm() {
 	defer c.mu.Unlock()
 	if err := arm(c); err != nil {
 		c.cutLocked(err)
+		c.discard()
 	}
 }
 
@@ -380,18 +381,25 @@ func (c *Conn) stall() {
 	}
 	if err := arm(c); err != nil {
 		c.cutLocked(err)
+		c.discard()
 	}
 }
 
 func (pollDriver) resume(c *Conn) {
 	c.mu.Lock()
-	var err error
+	defer c.mu.Unlock()
 	if c.sock.started {
-		err = arm(c)
+		c.readOn()
 	}
-	c.mu.Unlock()
-	if err != nil {
-		c.ended(err) // epoll has not known it: nobody reads
+}
+
+// readOn tells epoll to report input, if it is wanted. When it does not know the
+// socket and cannot take it, nobody reads, and nobody but this would tell the
+// end: on a goroutine of its own, as the caller may hold locks of the handler's.
+// mu is held.
+func (c *Conn) readOn() {
+	if err := arm(c); err != nil && c.sock.mask == 0 {
+		go c.ended(err)
 	}
 }
 
@@ -408,12 +416,16 @@ func (pollDriver) fin(c *Conn) {
 
 // shut ends both directions, which the poller will see.
 func (pollDriver) shut(c *Conn) {
-	if !c.eof {
-		syscall.Shutdown(int(c.sock.fd), syscall.SHUT_RDWR) //nolint:errcheck // the peer may have gone
-	}
 	if c.sock.stalled {
 		c.sock.stalled = false
 		c.flushing = false
+	}
+	if c.eof {
+		return
+	}
+	syscall.Shutdown(int(c.sock.fd), syscall.SHUT_RDWR) //nolint:errcheck // the peer may have gone
+	if c.sock.started {
+		c.readOn() // epoll may have been told to report nothing
 	}
 }
 

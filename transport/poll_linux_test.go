@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -58,4 +59,79 @@ func TestPollerRestsAfterStall(t *testing.T) {
 	}
 	p.write(masked(fin|opClose, closing(1000, "")))
 	rec.end(t)
+}
+
+// Verify that a paused connection of which epoll has been told to report nothing
+// can be cut.
+func TestCutWhilePaused(t *testing.T) {
+	rec := newRecorder()
+	s, addr, conns := polledServer(t, rec, transport.Options{})
+	p := dialPeerTCP(t, addr)
+	c := <-conns
+	c.Pause()
+	p.write(masked(fin|opText, "not yet")) // so that the poller meets with the pause
+	time.Sleep(50 * time.Millisecond)
+	c.Cut()
+	select {
+	case <-rec.closed:
+	case <-time.After(5 * time.Second):
+		t.Error("the connection has not ended")
+		c.Resume()
+	}
+	rec.end(t)
+	for s.Stats().Conns > 0 {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// Verify that a paused connection ends when epoll does not take it back, and
+// that OnClose is not called by who resumes or cuts it: that one may hold a lock
+// which OnClose wants.
+func TestEpollRefuses(t *testing.T) {
+	for name, act := range map[string]func(*transport.Conn){
+		"Resume": (*transport.Conn).Resume,
+		"Close":  func(c *transport.Conn) { c.Close(1000, "") },
+		"Cut":    (*transport.Conn).Cut,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			rec := newRecorder()
+			s, addr, conns := polledServer(t, &lockedClose{rec, &mu}, transport.Options{})
+			p := dialPeerTCP(t, addr)
+			c := <-conns
+			c.Pause()
+			p.write(masked(fin|opText, "not yet"))
+			time.Sleep(50 * time.Millisecond)
+			mend := transport.BreakEpoll(c)
+			defer mend()
+			acted := make(chan struct{})
+			go func() {
+				defer close(acted)
+				mu.Lock()
+				defer mu.Unlock()
+				act(c)
+			}()
+			select {
+			case <-acted:
+			case <-time.After(5 * time.Second):
+				t.Fatal("OnClose was called inside")
+			}
+			rec.end(t)
+			for s.Stats().Conns > 0 {
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+}
+
+// lockedClose is a Handler that takes a lock to learn of the end.
+type lockedClose struct {
+	*recorder
+	mu *sync.Mutex
+}
+
+func (l *lockedClose) OnClose(c *transport.Conn, err *transport.CloseError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.recorder.OnClose(c, err)
 }
