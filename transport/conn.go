@@ -91,7 +91,7 @@ type Conn struct {
 	closeSince int64
 	overSince  int64
 	flushing   bool // somebody writes, or will before long
-	corked     bool // that is who pulls the cork
+	corked     cork // who does not write yet, but will pull the cork
 	cut        bool // the socket is closed, or is about to be
 	released   bool // by the driver
 
@@ -99,6 +99,16 @@ type Conn struct {
 	ip         *ipCount // where it counts, if connections are counted by address
 	proto      *string  // nil for none
 }
+
+// cork says who keeps back what is to be written. Only that one, or who cuts the
+// connection, may end it: from then on there is one who writes.
+type cork uint8
+
+const (
+	uncorked cork = iota
+	byHandler
+	byTask
+)
 
 // driver returns what moves the bytes of c.
 func (c *Conn) driver() driver { return c.sh.drivers[c.drv] }
@@ -408,7 +418,7 @@ func (c *Conn) Flush() {
 // beginFlush reports whether the caller, once it has released mu, must wake
 // the driver.
 func (c *Conn) beginFlush() bool {
-	if c.corked {
+	if c.corked != uncorked {
 		c.sh.work.watch()
 	}
 	if c.flushing || c.cut || c.lost != nil || c.q == nil || c.q.idle() {
@@ -432,16 +442,23 @@ func (c *Conn) Schedule(t Task) { c.sh.work.add(job{c, t}) }
 // Handler that sends from OnMessage can use it, up to OnReadDone. It must not be
 // kept for longer, as nothing at all is written meanwhile, and not be used in a
 // Task, for which it is done.
-func (c *Conn) Cork() { c.cork() }
+func (c *Conn) Cork() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cork(byHandler)
+}
 
 // Uncork ends Cork.
 func (c *Conn) Uncork() {
 	c.mu.Lock()
-	push := c.corked
-	if push && c.q == nil && c.overSince == 0 && !c.eof {
-		c.corked = false
-		c.endFlush() // nothing was sent
-		push = false
+	push := c.corked == byHandler
+	if push {
+		c.corked = uncorked
+		c.writeSince = c.sh.wheel.now()
+		if c.q == nil && c.overSince == 0 && !c.eof {
+			c.endFlush() // nothing was sent
+			push = false
+		}
 	}
 	c.mu.Unlock()
 	if push {
@@ -449,24 +466,22 @@ func (c *Conn) Uncork() {
 	}
 }
 
-// cork takes the writing upon the caller, unless somebody else is at it. Then it
-// reports false.
-func (c *Conn) cork() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.flushing || c.cut || c.lost != nil {
+// cork takes the writing upon the caller, unless somebody else is at it or
+// nothing can be sent any more. Then it reports false. mu is held.
+func (c *Conn) cork(by cork) bool {
+	if c.flushing || c.closing.Load() {
 		return false
 	}
-	c.flushing, c.corked = true, true
+	c.flushing, c.corked = true, by
 	return true
 }
 
-// uncork leaves the writing to others.
+// uncork leaves the writing, which a task has taken upon it, to others.
 func (c *Conn) uncork() {
 	c.mu.Lock()
 	wake := false
-	if c.corked {
-		c.corked = false
+	if c.corked == byTask {
+		c.corked = uncorked
 		c.endFlush()
 		wake = c.beginFlush()
 	}
@@ -495,8 +510,8 @@ func (c *Conn) nextWrite(limit int) (vec *net.Buffers, fin, ok bool) {
 }
 
 func (c *Conn) nextLocked(limit int) (vec *net.Buffers, fin, ok bool) {
-	if c.corked {
-		c.corked = false
+	if c.corked != uncorked {
+		c.corked = uncorked
 		c.writeSince = c.sh.wheel.now()
 	}
 	if c.cut || c.q == nil || c.q.idle() {
@@ -702,6 +717,9 @@ func (c *Conn) cutLocked(err error) {
 	case c.cause.Err == nil && c.overSince == 0:
 		c.cause.Err = err // our close frame was not answered
 	}
+	if c.corked != uncorked { // nobody writes, and nobody will
+		c.corked, c.flushing = uncorked, false
+	}
 	c.driver().shut(c)
 	if c.eof {
 		c.gone()
@@ -864,7 +882,7 @@ func (c *Conn) checkLocked(now int64) (due int64, wake bool) {
 		return false
 	}
 	switch {
-	case c.flushing && !c.corked && expired(c.writeSince, o.WriteTimeout):
+	case c.flushing && c.corked == uncorked && expired(c.writeSince, o.WriteTimeout):
 		c.timeOut(errWriteTimeout)
 		return due, false
 	case c.overSince != 0 && !c.flushing && expired(c.overSince, lingerTimeout),

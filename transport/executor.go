@@ -184,15 +184,23 @@ func (e *executor) do(w *worker, j job) {
 		j.t.Run()
 		return
 	}
-	if j.c.cork() {
-		w.beat.Store(e.beat.Load())
-		w.corked.Store(j.c)
-	}
+	w.cork(e, j.c)
 	j.t.Run()
 	if w.corked.Load() != nil && w.corked.CompareAndSwap(j.c, nil) {
 		j.c.driver().write(j.c)
 	} else {
 		j.c.Flush()
+	}
+}
+
+// cork corks c for a task, where that can be done. Who sends to c finds w.corked
+// set, so that look does, too.
+func (w *worker) cork(e *executor, c *Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cork(byTask) {
+		w.beat.Store(e.beat.Load())
+		w.corked.Store(c)
 	}
 }
 
