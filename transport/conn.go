@@ -768,6 +768,13 @@ func (c *Conn) ended(err error) {
 	}
 }
 
+// quit ends a connection whose handler has ended the goroutine that reads
+// (runtime.Goexit), on another one.
+func (c *Conn) quit() {
+	c.Cut()
+	go c.ended(errQuit)
+}
+
 // over tells the handler, once, that the connection has ended. The socket may
 // live a little longer, for our close frame to get through. Only the reading
 // goroutine calls it. err is what ended it if no close handshake did.

@@ -219,6 +219,7 @@ func (p *poller) turn(ep uintptr) bool {
 		}
 		p.mu.Lock()
 		for i, ev := range p.events[:n] {
+			p.ready[i] = nil // a handler that ended the goroutine has left what came behind
 			if s := &p.slots[ev.Fd]; s.gen == uint32(ev.Pad) {
 				p.ready[i] = s.of
 			}
@@ -323,7 +324,14 @@ func (pollDriver) name() Driver { return DriverPoll }
 
 func (pollDriver) start(c *Conn, rest []byte) {
 	if len(rest) > 0 {
+		quit := true
+		defer func() {
+			if quit {
+				c.quit()
+			}
+		}()
 		c.feed(rest)
+		quit = false
 	}
 	c.mu.Lock()
 	var err error
@@ -433,7 +441,7 @@ func (pollDriver) release(c *Conn) {
 	closeFD(int(c.sock.fd))
 	c.sock.fd = -1
 	c.sh.stats.polled.Add(-1)
-	if c.sock.started {
+	if c.sock.started || c.sock.mask != 0 { // or it ends before it has started
 		c.sh.poll.remove(c.sock.slot)
 	}
 }
