@@ -189,6 +189,7 @@ func (c *conn) OnMessage(tc *transport.Conn, op transport.Op, payload []byte) {
 			return
 		}
 		if bytes.Contains(payload, cancelName) {
+			c.endInline(tc)
 			c.publish(tc) // so that a call before this one is known to wait
 			if c.cancelCall(payload) {
 				return
@@ -241,13 +242,20 @@ func (c *conn) inline(tc *transport.Conn, op transport.Op, payload []byte) bool 
 	return true
 }
 
+// endInline ends a run of inline calls: what comes next looks anew at what is
+// before it.
+func (c *conn) endInline(tc *transport.Conn) {
+	if c.x == nil {
+		return
+	}
+	putExchange(c.x)
+	c.x = nil
+	tc.Uncork()
+}
+
 // OnReadDone begins to work on what has been gathered.
 func (c *conn) OnReadDone(tc *transport.Conn) {
-	if c.x != nil {
-		putExchange(c.x)
-		c.x = nil
-		tc.Uncork()
-	}
+	c.endInline(tc)
 	c.publish(tc)
 	c.mu.Lock()
 	start := !c.running && c.in != nil
