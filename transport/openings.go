@@ -11,6 +11,7 @@ type openings struct {
 	mu          sync.Mutex
 	first, last *polledOpening
 	timer       *time.Timer
+	ticking     bool // the timer is set
 	hurried     bool // Shutdown waits for them: all time is up
 }
 
@@ -22,14 +23,22 @@ func (l *openings) add(o *polledOpening) {
 	}
 	if o.prev = l.last; o.prev != nil {
 		o.prev.next = o
-		l.last = o
-		return
-	}
-	l.first, l.last = o, o
-	if l.timer == nil {
-		l.timer = time.AfterFunc(time.Until(o.deadline), l.expire)
 	} else {
-		l.timer.Reset(time.Until(o.deadline))
+		l.first = o
+	}
+	l.last = o
+	if !l.ticking { // those before it have been cut, if there are any
+		l.set(o.deadline)
+	}
+}
+
+// set has expire called at a time. mu is held.
+func (l *openings) set(at time.Time) {
+	l.ticking = true
+	if l.timer == nil {
+		l.timer = time.AfterFunc(time.Until(at), l.expire)
+	} else {
+		l.timer.Reset(time.Until(at))
 	}
 }
 
@@ -50,6 +59,7 @@ func (l *openings) remove(o *polledOpening) {
 	o.prev, o.next = nil, nil
 	if l.first == nil {
 		l.timer.Stop()
+		l.ticking = false
 	}
 }
 
@@ -57,10 +67,11 @@ func (l *openings) remove(o *polledOpening) {
 func (l *openings) expire() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.ticking = false
 	now := time.Now()
 	for o := l.first; o != nil; o = o.next {
 		if !l.hurried && o.deadline.After(now) {
-			l.timer.Reset(o.deadline.Sub(now))
+			l.set(o.deadline)
 			return
 		}
 		o.cut()
