@@ -625,11 +625,10 @@ func (c *Conn) Resume() {
 	was := c.paused.Swap(false)
 	now := c.sh.wheel.now()
 	c.lastRead.Store(now)
-	if c.msgSince.Load() != 0 {
-		c.msgSince.Store(now)
-	}
-	if c.frameSince.Load() != 0 {
-		c.frameSince.Store(now)
+	for _, since := range [...]*atomic.Int64{&c.msgSince, &c.frameSince} {
+		if was := since.Load(); was != 0 {
+			since.CompareAndSwap(was, now) // unless the reader has just come to its end
+		}
 	}
 	c.mu.Unlock()
 	if was {
