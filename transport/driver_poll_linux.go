@@ -130,6 +130,9 @@ func (p *poller) open() error {
 	}
 	f := os.NewFile(uintptr(ep), "epoll")
 	raw, err := f.SyscallConn()
+	if err == nil {
+		err = f.SetReadDeadline(time.Time{}) // it fails if Go's poller could not take the set: run would spin
+	}
 	if err != nil {
 		f.Close() //nolint:errcheck // the first error counts
 		return err
@@ -168,7 +171,7 @@ func (p *poller) expire() {
 	if !p.resting {
 		at = at.Add(lingerEmpty)
 	}
-	p.file.SetReadDeadline(at) //nolint:errcheck // Go's poller knows the set, or run would have ended
+	p.file.SetReadDeadline(at) //nolint:errcheck // it has worked before
 }
 
 // run is the goroutine of the poller.
