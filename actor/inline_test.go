@@ -49,7 +49,7 @@ func TestNonBlockingBehindCancel(t *testing.T) {
 		} {
 			read = append(append(read, 0x81, 0x80|byte(len(m)), 0, 0, 0, 0), m...)
 		}
-		go near.Write(read) //nolint:errcheck // what is not written is not answered
+		go near.Write(read)
 		var got []int
 		for range 4 {
 			var head [2]byte
