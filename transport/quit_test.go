@@ -1,8 +1,10 @@
 package transport_test
 
 import (
+	"context"
 	"fmt"
 	"net"
+	"net/http/httptest"
 	"runtime"
 	"sync"
 	"testing"
@@ -65,4 +67,35 @@ func dialTCP(t testing.TB, addr string) net.Conn {
 	}
 	t.Cleanup(func() { _ = nc.Close() })
 	return nc
+}
+
+// Verify that a hook which ends its goroutine leaves no handshake behind,
+// whoever has read the request.
+func TestGoexitInOnConnect(t *testing.T) {
+	s := newServer(t, newRecorder(), &transport.Options{
+		OnConnect: func(context.Context, *transport.Handshake) (any, error) {
+			runtime.Goexit()
+			return nil, nil
+		},
+	})
+	hs := httptest.NewServer(s)
+	defer hs.Close()
+	for _, addr := range []string{listenTCP(t, s), hs.Listener.Addr().String()} {
+		nc := dialTCP(t, addr)
+		_, _ = nc.Write(upgradeRequest("/"))
+		_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if n, err := nc.Read(make([]byte, 1)); n > 0 || isTimeout(err) {
+			t.Errorf("read %d bytes, %v", n, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func isTimeout(err error) bool {
+	ne, ok := err.(net.Error) //nolint:errorlint // it is what Read returns
+	return ok && ne.Timeout()
 }

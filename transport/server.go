@@ -449,22 +449,28 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuseHTTP(w, refusal)
 		return
 	}
+	err := errQuit // unless the hook returns
+	defer func() {
+		if err == nil {
+			return
+		}
+		s.leave(ip)
+		s.opened(nil)
+		var e *StatusError
+		if errors.As(err, &e) {
+			s.refuseHTTP(w, e)
+		} else {
+			s.sh.stats().refused.Add(1)
+		}
+	}()
 	head := appendRequestHead(nil, r)
-	hs, err := s.check(head, addr, r.TLS, deadline)
-	if err == nil {
-		err = s.hijack(w, ip, head, hs, deadline)
-	}
-	if err == nil {
+	hs, failed := s.check(head, addr, r.TLS, deadline)
+	if failed != nil {
+		err = failed
 		return
 	}
-	s.leave(ip)
-	s.opened(nil)
-	var e *StatusError
-	if errors.As(err, &e) {
-		s.refuseHTTP(w, e)
-	} else {
-		s.sh.stats().refused.Add(1)
-	}
+	err = nil // if accept ends the goroutine, upgrade sees to it
+	err = s.hijack(w, ip, head, hs, deadline)
 }
 
 func (s *Server) hijack(w http.ResponseWriter, ip *ipCount, head []byte, hs *Handshake, deadline time.Time) error {
