@@ -31,17 +31,17 @@ func (d goroutineDriver) start(c *Conn, rest []byte) { go d.read(c, bytes.Clone(
 // read serves one connection until its end. It runs on a fresh goroutine,
 // because the one that did the handshake has a grown stack.
 func (d goroutineDriver) read(c *Conn, rest []byte) {
-	err := errQuit // unless the handler returns
+	done := false
 	defer func() {
-		if err == errQuit { //nolint:errorlint // nobody wraps it
+		if !done {
 			c.quit()
 		}
 	}()
 	if len(rest) > 0 {
 		c.feed(rest)
 	}
-	err = d.readAll(c)
-	c.ended(err)
+	c.ended(d.readAll(c))
+	done = true
 }
 
 func (d goroutineDriver) readAll(c *Conn) error {

@@ -187,8 +187,8 @@ func (p *poller) run(f *os.File, raw syscall.RawConn) {
 			p.cur = nil
 			c.Cut()
 			go func() {
+				defer func() { go p.run(f, raw) }() // even if OnClose does it again
 				c.ended(errQuit)
-				p.run(f, raw)
 			}()
 			return
 		}

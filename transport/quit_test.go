@@ -25,7 +25,7 @@ func TestGoexitUnderCork(t *testing.T) {
 					_ = c.SendText("x")
 					runtime.Goexit()
 				}
-				s, addr := serveTCP(t, &unwatched{h, sync.Once{}}, &transport.Options{Driver: driver})
+				s, addr := serveTCP(t, &unwatched{recorder: h}, &transport.Options{Driver: driver})
 				if early {
 					p := &peer{t: t, nc: dialTCP(t, addr)}
 					p.write(append(upgradeRequest("/"), masked(fin|opText, "x")...))
@@ -51,12 +51,16 @@ func TestGoexitUnderCork(t *testing.T) {
 // unwatched is a recorder that does not mind calls which do not return.
 type unwatched struct {
 	*recorder
-	once sync.Once
+	quits bool // OnClose does not return
+	once  sync.Once
 }
 
 func (u *unwatched) OnMessage(c *transport.Conn, op transport.Op, p []byte) { u.onMessage(c, op, p) }
 func (u *unwatched) OnClose(_ *transport.Conn, _ *transport.CloseError) {
 	u.once.Do(func() { close(u.closed) })
+	if u.quits {
+		runtime.Goexit()
+	}
 }
 
 func dialTCP(t testing.TB, addr string) net.Conn {
@@ -98,4 +102,30 @@ func TestGoexitInOnConnect(t *testing.T) {
 func isTimeout(err error) bool {
 	ne, ok := err.(net.Error) //nolint:errorlint // it is what Read returns
 	return ok && ne.Timeout()
+}
+
+// Verify the same of OnClose: the others of its poller go on.
+func TestGoexitInOnClose(t *testing.T) {
+	for _, driver := range []transport.Driver{transport.DriverAuto, transport.DriverGoroutine} {
+		t.Run(string(driver), func(t *testing.T) {
+			h := newEcho()
+			s, addr := serveTCP(t, &unwatched{recorder: h, quits: true}, &transport.Options{Driver: driver})
+			var peers []*peer
+			for range 4 * runtime.GOMAXPROCS(0) {
+				peers = append(peers, dialPeerTCP(t, addr))
+			}
+			for i, p := range peers {
+				p.write(masked(fin|opText, "x"))
+				if f := p.read(); f.Payload != "x" {
+					t.Fatalf("connection %d: %v", i, f)
+				}
+				_ = p.nc.Close()
+			}
+			for at := time.Now(); s.Stats().Conns+s.Stats().Polled > 0; time.Sleep(time.Millisecond) {
+				if time.Since(at) > 3*time.Second {
+					t.Fatalf("connections are still there: %+v", s.Stats())
+				}
+			}
+		})
+	}
 }
