@@ -40,7 +40,8 @@ type Options struct {
 
 	// MaxPendingMessages bounds the messages of one connection that wait to be
 	// handled; beyond it reading stops and TCP holds the peer back. What one
-	// read from the socket brings (at most 16 KiB) may come on top. Default 256.
+	// read from the socket brings (at most 64 KiB, or 4 KiB of deflated messages,
+	// up to a thousand times as much when inflated) may come on top. Default 256.
 	MaxPendingMessages int
 
 	// MaxPendingBytes bounds the same in bytes. Default 256 KiB.

@@ -21,6 +21,7 @@ func (goroutineDriver) name() Driver { return DriverGoroutine }
 const (
 	readSize  = 16 << 10
 	heldSize  = 4 << 10 // where the reader must hold a buffer while it waits
+	smallRead = 4 << 10 // where deflated messages may come: a thousand times as much when inflated
 	writeSize = 64 << 10
 )
 
@@ -45,7 +46,7 @@ func (d goroutineDriver) read(c *Conn, rest []byte) {
 }
 
 func (d goroutineDriver) readAll(c *Conn) error {
-	if r := newReadiness(c.nc); r != nil {
+	if r := newReadiness(c); r != nil {
 		for d.await(c) {
 			if err := r.read(c); err != nil {
 				return err
@@ -187,18 +188,19 @@ func (goroutineDriver) release(*Conn) {}
 
 // readiness reads a socket without holding a buffer while it waits.
 type readiness struct {
-	raw syscall.RawConn
-	buf *[readSize]byte
-	n   int
-	err error
-	try func(fd uintptr) bool
+	raw  syscall.RawConn
+	size int // of a read
+	buf  *[readSize]byte
+	n    int
+	err  error
+	try  func(fd uintptr) bool
 }
 
-func newReadiness(nc net.Conn) *readiness {
+func newReadiness(c *Conn) *readiness {
 	if !canTryRead {
 		return nil
 	}
-	tcp, ok := nc.(*net.TCPConn)
+	tcp, ok := c.nc.(*net.TCPConn)
 	if !ok {
 		return nil
 	}
@@ -206,7 +208,10 @@ func newReadiness(nc net.Conn) *readiness {
 	if err != nil {
 		return nil
 	}
-	r := &readiness{raw: raw}
+	r := &readiness{raw: raw, size: readSize}
+	if c.deflate {
+		r.size = smallRead
+	}
 	r.try = r.attempt
 	return r
 }
@@ -215,7 +220,7 @@ func newReadiness(nc net.Conn) *readiness {
 // socket has nothing: then the runtime waits and calls it again.
 func (r *readiness) attempt(fd uintptr) bool {
 	buf := readPool.Get().(*[readSize]byte)
-	n, err := tryRead(fd, buf[:])
+	n, err := tryRead(fd, buf[:r.size])
 	if errors.Is(err, errWouldBlock) {
 		readPool.Put(buf)
 		return false

@@ -261,7 +261,11 @@ func (c *Conn) handle(p *poller, events uint32) {
 	if c.eof {
 		return // only this goroutine sets it
 	}
-	n, errno := read(int(c.sock.fd), p.buf[:])
+	size := len(p.buf)
+	if c.deflate {
+		size = smallRead
+	}
+	n, errno := read(int(c.sock.fd), p.buf[:size])
 	switch {
 	case n > 0:
 		p.cur = c

@@ -118,7 +118,7 @@ func (s *Server) openFD(fd int, addr netip.AddrPort, deadline time.Time) {
 
 // handle implements polled.
 func (o *polledOpening) handle(p *poller, _ uint32) {
-	n, errno := read(o.fd, p.buf[:])
+	n, errno := read(o.fd, p.buf[:smallRead]) // what comes behind the head may be deflated messages
 	if errno == 0 && n > 0 {
 		limit := o.s.sh.opts.MaxHandshakeBytes
 		if o.buf == nil {
