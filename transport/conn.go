@@ -278,7 +278,8 @@ func (c *Conn) SendFrames(fs []*Frame) (err error) {
 }
 
 // SendBatch is SendFrames for frames that have been put together, which costs
-// less if they go to many connections. All of them are sent, or none.
+// less if they go to many connections. All of them are sent, or none, unless c is
+// a client's or no queue holds them together.
 func (c *Conn) SendBatch(b *Batch) error {
 	data := b.plain
 	if c.deflate {

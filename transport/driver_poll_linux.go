@@ -19,8 +19,9 @@ const canPoll = true
 // pollDriver serves sockets that have been taken out of Go's runtime, over
 // epoll, level-triggered. Each shard has one poller: a goroutine that reads what
 // is there into one buffer and feeds it to the connections in place. Workers of
-// the shard's executor write; the system calls of both never wait, so they are
-// made without telling the scheduler.
+// the shard's executor write, and the poller does what a handler has sent under a
+// cork and the rest of a flush that had to wait; the system calls of both never
+// wait, so they are made without telling the scheduler.
 //
 // A descriptor is closed by Conn.settled only, when nobody reads or writes it
 // any more; until then its number cannot become another's.
