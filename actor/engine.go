@@ -21,13 +21,14 @@ import (
 // of services, and holds actors and rooms. All its methods may be called by any
 // number of goroutines at once. An Engine ends with Shutdown.
 type Engine struct {
-	opts     Options
-	sys      *system
-	onEvent  func(Event)
-	server   *transport.Server
-	wires    [wireCount]wire
-	maxReply int
-	stats    counters
+	opts      Options
+	sys       *system
+	onEvent   func(Event)
+	server    *transport.Server
+	wires     [wireCount]wire
+	maxReply  int
+	maxFrames int // that wait for a connection
+	stats     counters
 
 	regMu   sync.Mutex // registration
 	table   atomic.Pointer[table]
@@ -79,7 +80,7 @@ func New(o *Options) (*Engine, error) {
 		return nil, fmt.Errorf("actor: new engine: %w", err)
 	}
 	limits := e.server.Options()
-	e.maxReply = limits.MaxQueueBytes
+	e.maxReply, e.maxFrames = limits.MaxQueueBytes, limits.MaxQueueFrames
 	e.maxLive = int64(limits.MaxConns)
 	if e.maxLive < math.MaxInt64/2 {
 		e.maxLive += max(e.maxLive/4, 64)

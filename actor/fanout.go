@@ -167,7 +167,7 @@ func (b *broadcast) convert(e *Engine, id uint8) *transport.Frame {
 }
 
 // maxFan bounds the broadcasts that are delivered together, and maxFanBytes what
-// they come to, beyond the first.
+// they come to, beyond the first. Neither is more than half of what a queue takes.
 const (
 	maxFan      = 64
 	maxFanBytes = 64 << 10
@@ -185,13 +185,13 @@ type fanout struct {
 }
 
 func (f *fanout) add(r *room, b *broadcast) {
-	if f.bytes += b.size; f.bytes > maxFanBytes {
+	if f.bytes += b.size; f.bytes > min(maxFanBytes, r.e.maxReply/2) {
 		r.flush()
 		f.bytes = b.size
 	}
 	f.bs = append(f.bs, b)
 	f.except = append(f.except, b.except...)
-	if len(f.bs) == maxFan {
+	if len(f.bs) >= min(maxFan, (r.e.maxFrames+1)/2) {
 		r.flush()
 	}
 }

@@ -91,6 +91,7 @@ type Conn struct {
 	closeSince int64
 	overSince  int64
 	flushing   bool // somebody writes, or will before long
+	queued     bool // that is a worker, who has not begun
 	corked     cork // who does not write yet, but will pull the cork
 	cut        bool // the socket is closed, or is about to be
 	released   bool // by the driver
@@ -393,6 +394,9 @@ func (c *Conn) admit(size, frames int) (*outq, error) {
 		c.q = q
 	}
 	if q.bytes+size > sh.opts.MaxQueueBytes || q.frames > sh.opts.MaxQueueFrames-frames {
+		if c.relieve() {
+			return c.admit(size, frames)
+		}
 		sh.stats.dropSlow.Add(uint64(frames))
 		sh.stats.slowConsumers.Add(1)
 		// What the peer has not been sent yet would only keep its memory.
@@ -404,6 +408,31 @@ func (c *Conn) admit(size, frames int) (*outq, error) {
 	q.bytes += size
 	q.frames += frames
 	return q, nil
+}
+
+// relieve writes what waits for somebody who has not begun to, if that does not
+// wait for the peer: nobody is slow who has not been given the chance. mu is held,
+// and released meanwhile.
+func (c *Conn) relieve() bool {
+	if c.corked == uncorked && !c.queued || c.cut || c.driver().waits() {
+		return false
+	}
+	c.corked, c.queued = uncorked, false
+	c.writeSince = c.sh.wheel.now()
+	c.mu.Unlock()
+	c.driver().write(c)
+	c.mu.Lock()
+	return true
+}
+
+// take reports whether c is still to be written by the one whom it was queued
+// for, who does it then.
+func (c *Conn) take() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.queued
+	c.queued = false
+	return was
 }
 
 // Flush has everything written that is queued.
@@ -425,7 +454,7 @@ func (c *Conn) beginFlush() bool {
 	if c.flushing || c.cut || c.lost != nil || c.q == nil || c.q.idle() {
 		return false
 	}
-	c.flushing = true
+	c.flushing, c.queued = true, true
 	c.writeSince = c.sh.wheel.now()
 	return true
 }
@@ -461,9 +490,13 @@ func (c *Conn) Uncork() {
 			push = false
 		}
 	}
+	wake := !push && c.beginFlush() // those who were at it when Cork was called may have ended
 	c.mu.Unlock()
-	if push {
+	switch {
+	case push:
 		c.driver().push(c)
+	case wake:
+		c.wake()
 	}
 }
 
@@ -481,7 +514,7 @@ func (c *Conn) cork(by cork) bool {
 func (c *Conn) uncork() {
 	c.mu.Lock()
 	wake := false
-	if c.corked == byTask {
+	if c.corked == byTask { // and not relieved
 		c.corked = uncorked
 		c.endFlush()
 		wake = c.beginFlush()
@@ -772,7 +805,14 @@ func (c *Conn) ended(err error) {
 // (runtime.Goexit), on another one.
 func (c *Conn) quit() {
 	c.Cut()
-	go c.ended(errQuit)
+	go func() {
+		defer func() {
+			if !c.eof { // OnClose has done it, too
+				c.ended(errQuit)
+			}
+		}()
+		c.ended(errQuit)
+	}()
 }
 
 // over tells the handler, once, that the connection has ended. The socket may

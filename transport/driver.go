@@ -12,6 +12,9 @@ type driver interface {
 	// not be kept.
 	start(c *Conn, rest []byte)
 
+	// waits says whether write may wait for the peer.
+	waits() bool
+
 	// wake has the queue of c written soon, by somebody else. It is called once
 	// per flush: not again until Conn.nextWrite has said that nothing is left.
 	wake(c *Conn)

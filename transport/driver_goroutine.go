@@ -98,9 +98,16 @@ func unpause(c *Conn) {
 	}
 }
 
+func (goroutineDriver) waits() bool { return true }
+
 func (goroutineDriver) wake(c *Conn) { c.sh.work.add(job{c: c}) }
 
-func (d goroutineDriver) push(c *Conn) { d.wake(c) }
+func (d goroutineDriver) push(c *Conn) {
+	c.mu.Lock()
+	c.queued = true
+	c.mu.Unlock()
+	d.wake(c)
+}
 
 // write writes until nothing is left.
 func (d goroutineDriver) write(c *Conn) {

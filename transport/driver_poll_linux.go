@@ -358,6 +358,8 @@ func (pollDriver) start(c *Conn, rest []byte) {
 	}
 }
 
+func (pollDriver) waits() bool { return false }
+
 func (pollDriver) wake(c *Conn) { c.sh.work.flush(c) }
 
 func (d pollDriver) push(c *Conn) { d.write(c) }

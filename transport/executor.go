@@ -136,7 +136,9 @@ func (e *executor) next(w *worker) (job, bool) {
 			}
 			e.mu.Unlock()
 			for i, c := range w.batch[:n] {
-				c.driver().write(c)
+				if c.take() {
+					c.driver().write(c)
+				}
 				w.batch[i] = nil
 			}
 			e.mu.Lock()
@@ -178,7 +180,9 @@ func (e *executor) forget(w *worker) {
 func (e *executor) do(w *worker, j job) {
 	switch {
 	case j.t == nil:
-		j.c.driver().write(j.c)
+		if j.c.take() {
+			j.c.driver().write(j.c)
+		}
 		return
 	case j.c == nil:
 		j.t.Run()
@@ -186,7 +190,7 @@ func (e *executor) do(w *worker, j job) {
 	}
 	w.cork(e, j.c)
 	j.t.Run()
-	if w.corked.Load() != nil && w.corked.CompareAndSwap(j.c, nil) {
+	if w.uncork(j.c) {
 		j.c.driver().write(j.c)
 	} else {
 		j.c.Flush()
@@ -202,6 +206,19 @@ func (w *worker) cork(e *executor, c *Conn) {
 		w.beat.Store(e.beat.Load())
 		w.corked.Store(c)
 	}
+}
+
+// uncork pulls the cork of the task. It reports whether it was still there; then
+// the writing is up to the caller.
+func (w *worker) uncork(c *Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w.corked.Swap(nil) == nil || c.corked != byTask {
+		return false
+	}
+	c.corked = uncorked
+	c.writeSince = c.sh.wheel.now()
+	return true
 }
 
 // quit takes the place of a worker whose goroutine a task has ended

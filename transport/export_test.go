@@ -40,6 +40,7 @@ func (*feederDriver) resume(*Conn)        {}
 func (*feederDriver) fin(*Conn)           {}
 func (*feederDriver) shut(*Conn)          {}
 func (*feederDriver) release(*Conn)       {}
+func (*feederDriver) waits() bool         { return true }
 func (f *feederDriver) push(c *Conn)      { f.write(c) }
 func (f *feederDriver) wake(c *Conn)      { f.write(c) }
 func (f *feederDriver) write(c *Conn) {
