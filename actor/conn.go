@@ -222,6 +222,9 @@ func (c *conn) inline(tc *transport.Conn, op transport.Op, payload []byte) bool 
 		tc.Cork()
 	}
 	x := c.x
+	if x.isTime(len(payload)) && tc.Crowded() {
+		return false // Run waits for room
+	}
 	if c.e.opts.OnMessage != nil {
 		x.receive(op, payload)
 		return true
@@ -327,6 +330,7 @@ func (c *conn) OnClose(tc *transport.Conn, err *transport.CloseError) {
 func (c *conn) exchange() *exchange {
 	x := getExchange(c.e)
 	x.conn, x.sender, x.hs, x.wire, x.queue = c, WsSender{c}, c.hs, c.wire(), true
+	x.count = maxUnchecked
 	return x
 }
 
@@ -387,6 +391,17 @@ func (c *conn) Run() {
 		at := 0
 		for next < len(in.msgs) {
 			m := in.msgs[next]
+			if tc := c.tc.Load(); tc != nil && x.isTime(m.end-at) && tc.Crowded() {
+				// The peer sends faster than it takes the replies: go on when it has
+				// taken some. Meanwhile what it sends waits, and then holds it back.
+				c.giveBack(in, next)
+				putInbox(in)
+				done = true
+				if !tc.WhenRoom(c) {
+					tc.Schedule(c)
+				}
+				return
+			}
 			next++
 			x.receive(m.op, in.buf[at:m.end])
 			at = m.end

@@ -25,6 +25,8 @@ type exchange struct {
 	ctx    context.Context // of the connection, for Options.OnMessage; nil until then
 	queue  bool            // replies are queued only: whoever runs the exchange has them written
 	queued bool            // some wait for that
+	count  int             // messages since isTime, and their bytes
+	bytes  int
 
 	envs  []codec.Envelope
 	out   []byte
@@ -66,6 +68,24 @@ func (x *exchange) receive(op transport.Op, msg []byte) {
 	if reply := x.process(msg); reply != nil {
 		x.reply(reply)
 	}
+}
+
+// maxUnchecked is how many messages are handled, and maxUncheckedBytes how much,
+// before it is looked whether the peer takes the replies.
+const (
+	maxUnchecked      = 16
+	maxUncheckedBytes = 32 << 10
+)
+
+// isTime reports, before a message of n bytes, whether to look.
+func (x *exchange) isTime(n int) bool {
+	x.count++
+	x.bytes += n
+	if x.count <= maxUnchecked && x.bytes <= maxUncheckedBytes {
+		return false
+	}
+	x.count, x.bytes = 0, 0
+	return true
 }
 
 // reply sends an encoded reply. One that cannot be sent is replaced by an error.

@@ -401,6 +401,7 @@ func (c *Conn) admit(size, frames int) (*outq, error) {
 		sh.stats.slowConsumers.Add(1)
 		// What the peer has not been sent yet would only keep its memory.
 		frames, _ := q.drop()
+		c.eased(q)
 		sh.stats.dropSlow.Add(uint64(frames))
 		c.queueClose(&CloseError{Code: CloseSlowConsumer, Reason: "slow_consumer", Err: ErrSlowConsumer, Unsent: frames})
 		return nil, ErrSlowConsumer
@@ -433,6 +434,41 @@ func (c *Conn) take() bool {
 	was := c.queued
 	c.queued = false
 	return was
+}
+
+// WhenRoom has t scheduled as soon as no more than half of what may wait in the
+// queue does, or the connection is cut. If that is so already, it reports false
+// and does nothing. With it, work whose results a peer takes slowly can wait for
+// the peer instead of making it a slow consumer. There can be one such t at a
+// time; a new one takes the place of the old one.
+func (c *Conn) WhenRoom(t Task) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cut || !c.crowded() {
+		return false
+	}
+	c.q.waiter = t
+	return true
+}
+
+// Crowded reports whether more than half of what may wait in the queue does.
+func (c *Conn) Crowded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.crowded()
+}
+
+func (c *Conn) crowded() bool {
+	o := c.sh.opts
+	return c.q != nil && (c.q.frames > o.MaxQueueFrames/2 || c.q.bytes > o.MaxQueueBytes/2)
+}
+
+// eased schedules the Task that waits for room. mu is held.
+func (c *Conn) eased(q *outq) {
+	if t := q.waiter; t != nil {
+		q.waiter = nil
+		c.sh.work.add(job{c, t})
+	}
 }
 
 // Flush has everything written that is queued.
@@ -572,6 +608,9 @@ func (c *Conn) nextLocked(limit int) (vec *net.Buffers, fin, ok bool) {
 func (c *Conn) wrote(n int, err error, limit int) (vec *net.Buffers, fin, ok bool) {
 	c.mu.Lock()
 	frames := c.q.consume(n)
+	if c.q.waiter != nil && !c.crowded() {
+		c.eased(c.q)
+	}
 	if n > 0 {
 		c.writeSince = c.sh.wheel.now()
 		c.sh.stats.bytesOut.Add(uint64(n))
@@ -613,6 +652,7 @@ func (c *Conn) discard() {
 	}
 	unsent := q.frames
 	q.drop()
+	c.eased(q)
 	c.q = nil // not pooled: it may hold the rest of a window
 	c.sh.stats.dropClosed.Add(uint64(unsent))
 	switch {

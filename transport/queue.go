@@ -17,6 +17,7 @@ type outq struct {
 	backup net.Buffers // vec as it was: WriteTo eats its receiver
 	bytes  int         // of data frames, in and out
 	frames int
+	waiter Task // to be scheduled when there is room
 
 	// Control frames stand outside the bounds: there is one of each.
 	ping    bool
