@@ -309,6 +309,7 @@ func (c *conn) OnClose(tc *transport.Conn, err *transport.CloseError) {
 	}
 	start := !c.running
 	c.running = true
+	rest := c.in != nil || !c.calls.ended() || c.e.dismisses(c)
 	c.mu.Unlock()
 	if cancel != nil {
 		cancel(err)
@@ -319,8 +320,12 @@ func (c *conn) OnClose(tc *transport.Conn, err *transport.CloseError) {
 	for _, p := range pills {
 		c.e.sys.finish(p)
 	}
-	if start {
+	switch {
+	case !start:
+	case rest:
 		tc.Schedule(c)
+	default:
+		c.e.disconnected(c, err) // there is nothing that could wait
 	}
 }
 

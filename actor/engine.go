@@ -237,6 +237,11 @@ func (e *Engine) refuse(c *conn, tc *transport.Conn, svc *service, err error) *C
 	return end
 }
 
+// dismisses reports whether some service has an OnDisconnect for c.
+func (e *Engine) dismisses(c *conn) bool {
+	return slices.ContainsFunc(e.table.Load().services[:c.greeted], func(s *service) bool { return s.onDisconnect != nil })
+}
+
 // dismiss calls the OnDisconnect of services.
 func (e *Engine) dismiss(services []*service, c *conn, end *CloseError) {
 	for _, svc := range services {
