@@ -19,8 +19,9 @@ import (
 
 // Handler gets what happens on one connection. Its methods are called one at a
 // time, OnClose last and exactly once; nothing is called after it. They run on
-// the goroutine that reads the connection, so they must not block, and must
-// not panic: hand work over and return.
+// the goroutine that reads the connection, and perhaps many others, or on the one
+// that did its handshake, so they must not block, and must not panic: hand work
+// over, to Conn.Schedule for one, and return.
 type Handler interface {
 	// OnMessage gets a message. payload is valid, and may be written to, until
 	// OnMessage returns.

@@ -47,7 +47,8 @@
 //
 // A coarse wheel for the connections of each processor watches pings, half-received
 // frames, stalled writes and close handshakes; it is at most a sixteenth of the
-// shortest limit, and never more than 250 ms, late. There are no timers per
+// shortest limit, and never more than 250 ms, late, or one such step early. A time
+// in which the whole process has stood still does not count. There are no timers per
 // connection.
 //
 // # Close codes

@@ -51,7 +51,7 @@ type CloseError struct {
 	Reason string // at most 123 bytes
 	Remote bool   // the peer closed, or the peer's doing made us close
 	Err    error  // what lies behind it, if anything: ErrSlowConsumer, an I/O error, …
-	Unsent int    // messages that were queued and, when the end was found, not wholly written
+	Unsent int    // messages that were queued and not wholly written when the end was found; at most, as some that were written together count until all are
 }
 
 // Error implements the error interface.

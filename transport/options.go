@@ -14,8 +14,8 @@ type Options struct {
 	// OnConnect, if set, is asked before each upgrade. What it returns as
 	// principal is found in Handshake.Principal from then on. An error refuses
 	// the upgrade: with the HTTP status of the StatusError in it (see Refuse),
-	// otherwise with 403 and no text of the error. It runs on a goroutine of
-	// its own connection and may take until ctx is done, which is when
+	// otherwise with 403 and no text of the error. It runs where it
+	// holds up nobody else and may take until ctx is done, which is when
 	// HandshakeTimeout has passed; a refusal by then comes as 503.
 	OnConnect func(ctx context.Context, hs *Handshake) (principal any, err error)
 
@@ -93,8 +93,9 @@ type Options struct {
 	// 1008. Default 30 s.
 	MessageTimeout time.Duration
 
-	// WriteTimeout bounds the time that a peer may need for what is written at
-	// once, at most 64 KiB; then the connection is cut. Default 10 s.
+	// WriteTimeout bounds the time in which a peer takes nothing of what is to be
+	// written; then the connection is cut. DriverGoroutine sees what a peer has
+	// taken after each 64 KiB only. Default 10 s.
 	WriteTimeout time.Duration
 
 	// CloseTimeout bounds the close handshake, from our close frame to the

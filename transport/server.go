@@ -42,7 +42,7 @@ const maxRefusals = 256
 
 // Accept is asked for the Handler of each new connection. c can be sent to
 // from now on; nothing is read before Accept returns, so it must not wait for
-// the peer. hs is the opening handshake; keep it, or parts of it, only if you
+// the peer. With nil the connection is cut. hs is the opening handshake; keep it, or parts of it, only if you
 // need them: it holds the whole request head.
 type Accept func(c *Conn, hs *Handshake) Handler
 
