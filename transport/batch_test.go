@@ -277,6 +277,7 @@ func TestBatchCounts(t *testing.T) {
 				}
 			}
 			cr.wait(t, 2*len(fs))
+			synctest.Wait() // it is counted when it has been written
 			stats[i] = s.Stats()
 			c.Cut()
 			rec.end(t)

@@ -33,7 +33,7 @@ func TestOneReadInflated(t *testing.T) {
 			h := &readSizes{recorder: newRecorder()}
 			_, addr := serveTCP(t, h, &transport.Options{Driver: driver, Deflate: true})
 			p := &peer{t: t, nc: dialTCP(t, addr)}
-			p.write([]byte(upgradeRequest("/", "Sec-WebSocket-Extensions: permessage-deflate")))
+			p.write(upgradeRequest("/", "Sec-WebSocket-Extensions: permessage-deflate"))
 			p.write(append(bombs, masked(fin|opClose, closing(1000, ""))...))
 			h.end(t)
 			if h.all != n*size {
