@@ -268,8 +268,10 @@ func TestNonBlockingReplies(t *testing.T) {
 		for begin := time.Now(); !writes(6) && time.Since(begin) < 20*time.Second; {
 			time.Sleep(time.Millisecond)
 		}
-		if n := e.Stats().Writes; n != 6 {
-			t.Errorf("%d writes for 6 reads", n)
+		// A write that is just ending when the next read comes takes some of its
+		// replies along.
+		if n := e.Stats().Writes; n < 6 || n > 11 {
+			t.Errorf("%d writes for 6 reads with 126 replies", n)
 		}
 	})
 }
