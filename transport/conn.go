@@ -334,21 +334,15 @@ func (c *Conn) cutLocked(err error) {
 	}
 }
 
-// violate answers a breach of the protocol: what was queued, then a close
-// frame; no more input is looked at.
-func (c *Conn) violate(v *violation) {
-	c.sh.stats.violations.Add(1)
-	c.endInput(v)
-}
-
-// peerClosed answers the peer's close frame with its own code (RFC 6455,
-// section 5.5.1).
-func (c *Conn) peerClosed(v *violation) { c.endInput(v) }
-
-// endInput sends a close frame and looks at no more input. The reading goroutine
-// has come to its end here, and writes the frame itself if that does not wait.
+// endInput answers what ends the input: a breach of the protocol, or the peer's
+// close frame with its own code (RFC 6455, section 5.5.1). What was queued goes out
+// before our close frame; no more input is looked at. The reading goroutine has
+// come to its end here, and writes the frame itself if that does not wait.
 func (c *Conn) endInput(v *violation) {
 	c.deaf = true
+	if !v.closed {
+		c.sh.stats.violations.Add(1)
+	}
 	c.mu.Lock()
 	push := c.beginClose(&CloseError{Code: v.code, Reason: v.reason, Remote: true})
 	if push {

@@ -99,14 +99,18 @@ func TestCutUnderCork(t *testing.T) {
 // connection whose close handshake is done.
 func TestEndUnderCork(t *testing.T) {
 	end := make(chan struct{})
-	h := &closeTask{newRecorder(), end}
+	h := &closeTask{newRecorder(), make(chan struct{}), end}
 	s, addr := serveTCP(t, h, nil)
 	p := dialPeerTCP(t, addr)
 	p.write(masked(fin|opClose, closing(1000, "")))
 	for p.read().First != fin|opClose {
 	}
 	h.end(t)
-	time.Sleep(50 * time.Millisecond) // the task runs
+	select {
+	case <-h.began:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the task does not run")
+	}
 	_ = p.nc.Close()
 	for at := time.Now(); s.Stats().Conns+s.Stats().Polled > 0; time.Sleep(time.Millisecond) {
 		if time.Since(at) > 3*time.Second {
@@ -120,11 +124,13 @@ func TestEndUnderCork(t *testing.T) {
 // closeTask is a Handler with a task that begins when the connection has ended.
 type closeTask struct {
 	*recorder
-	done chan struct{}
+	began, done chan struct{}
 }
 
 func (h *closeTask) OnClose(c *transport.Conn, err *transport.CloseError) {
 	h.recorder.OnClose(c, err)
-	time.Sleep(10 * time.Millisecond) // our close frame is on its way
-	c.Schedule(task(func() { <-h.done }))
+	c.Schedule(task(func() {
+		close(h.began)
+		<-h.done
+	}))
 }

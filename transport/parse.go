@@ -176,12 +176,8 @@ func (c *Conn) feed(p []byte) {
 	if messages > 0 {
 		c.h.OnReadDone(c)
 	}
-	switch {
-	case bad == nil:
-	case bad.closed:
-		c.peerClosed(bad)
-	default:
-		c.violate(bad)
+	if bad != nil {
+		c.endInput(bad)
 	}
 }
 
