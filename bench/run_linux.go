@@ -37,7 +37,7 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(usage)
 	fs.StringVar(&o.scenario, "scenario", "", "what to measure: names or regular expressions, separated by commas, or all; default is a short list")
-	fs.StringVar(&o.servers, "servers", "", "which servers, separated by commas; default all that there are")
+	fs.StringVar(&o.servers, "servers", "", "which servers, separated by commas; default all but wireroom-nb (handlers declared NonBlocking) and wireroom-go (the portable driver)")
 	fs.IntVar(&o.repetitions, "reps", 0, "repetitions; default 3, but 1 of what is costly; with -peers 5, with -quick 1")
 	fs.BoolVar(&o.peers, "peers", false, "build bench/peers and measure them, too")
 	fs.BoolVar(&o.quick, "quick", false, "prove that everything works, on a very small scale; the figures mean nothing")
@@ -155,8 +155,12 @@ func (o *options) cases() ([]plan.Case, error) {
 	return cases, nil
 }
 
-// choose keeps the servers that -servers names.
+// choose keeps the servers that -servers names; without it, those that need not
+// be named.
 func (o *options) choose(all []harness.Server) ([]harness.Server, error) {
+	if o.servers == "" && !o.list {
+		return slices.DeleteFunc(all, func(s harness.Server) bool { return s.Extra }), nil
+	}
 	if o.servers == "" {
 		return all, nil
 	}

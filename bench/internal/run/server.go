@@ -22,6 +22,7 @@ type Server struct {
 	Masked  bool          // returns frames as they came
 	Dialect *wire.Dialect // nil for a server that takes messages as they are
 	Ours    bool          // profiles are of interest
+	Extra   bool          // measured only if it is asked for by its name
 	// Only, if set, says in which cases it is anything else than another
 	// server.
 	Only func(plan.Case) bool
@@ -54,12 +55,12 @@ func OwnServers(exe, version string) []Server {
 		},
 		{
 			Server:  record.Server{Name: WireroomNonBlocking, Version: version, About: "the same; what is called is declared NonBlocking"},
-			Command: []string{exe, RoleWireroom}, Variant: wireroom.NonBlocking, Apps: []contract.App{contract.Echo, contract.RPC}, Ours: true,
+			Command: []string{exe, RoleWireroom}, Variant: wireroom.NonBlocking, Extra: true, Apps: []contract.App{contract.Echo, contract.RPC}, Ours: true,
 			Only: func(c plan.Case) bool { return c.Kind == record.Echo || c.Kind == record.RPC },
 		},
 		{
 			Server:  record.Server{Name: WireroomGoroutine, Version: version, About: "the same, over the driver for other systems and for TLS"},
-			Command: []string{exe, RoleWireroom}, Variant: wireroom.Goroutine, Apps: contract.Apps, Ours: true,
+			Command: []string{exe, RoleWireroom}, Variant: wireroom.Goroutine, Extra: true, Apps: contract.Apps, Ours: true,
 		},
 		{
 			Server:  record.Server{Name: Floor, About: "read(2) and write(2) of the same bytes, and nothing else"},
