@@ -140,3 +140,6 @@ func RoomsOf(s WsSender) int {
 	defer s.c.mu.Unlock()
 	return len(s.c.rooms)
 }
+
+// FanLimit is how many broadcasts rooms deliver together.
+func FanLimit(e *Engine) int { return fanLimit(e.maxFrames) }

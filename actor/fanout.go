@@ -173,6 +173,9 @@ const (
 	maxFanBytes = 64 << 10
 )
 
+// fanLimit is maxFan for queues of the given number of frames.
+func fanLimit(maxFrames int) int { return min(maxFan, max(1, maxFrames/2)) }
+
 // fanout gathers the broadcasts of a batch, so that each member is visited once
 // for all of them, and has them written together.
 type fanout struct {
@@ -191,7 +194,7 @@ func (f *fanout) add(r *room, b *broadcast) {
 	}
 	f.bs = append(f.bs, b)
 	f.except = append(f.except, b.except...)
-	if len(f.bs) >= min(maxFan, (r.e.maxFrames+1)/2) {
+	if len(f.bs) >= fanLimit(r.e.maxFrames) {
 		r.flush()
 	}
 }

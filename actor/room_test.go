@@ -18,6 +18,7 @@ import (
 
 	"github.com/wireroom/wireroom/actor"
 	"github.com/wireroom/wireroom/actor/actortest"
+	"github.com/wireroom/wireroom/transport"
 )
 
 // check fails the test if err is not nil.
@@ -632,6 +633,17 @@ func TestBroadcastOrder(t *testing.T) {
 		}
 	}
 	wg.Wait()
+}
+
+// Verify that what a room delivers together is no more than half of what a queue
+// takes, and that no limit is no limit.
+func TestFanLimit(t *testing.T) {
+	for frames, want := range map[int]int{0: 64, -1: 64, 1: 1, 2: 1, 3: 1, 50: 25, 1 << 20: 64} {
+		e := actortest.NewEngine(t, &actor.Options{Transport: transport.Options{MaxQueueFrames: frames}})
+		if got := actor.FanLimit(e); got != want {
+			t.Errorf("MaxQueueFrames %d: %d, want %d", frames, got, want)
+		}
+	}
 }
 
 // Verify that broadcasts that wait together leave in one write per member.
